@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gitops
+
+import (
+	"errors"
+	"strings"
+)
+
+// Reason says in one CamelCase word why something failed, was refused or was
+// done. Callers decide by it; people search for it.
+type Reason string
+
+// Pull.
+const (
+	Unreachable     Reason = "Unreachable"     // no connection
+	Timeout         Reason = "Timeout"         // the time for the whole poll is over
+	TooSlow         Reason = "TooSlow"         // less than the minimum throughput
+	CaptivePortal   Reason = "CaptivePortal"   // HTML instead of Git
+	RedirectRefused Reason = "RedirectRefused" // to another host or scheme
+	TLS             Reason = "TLS"
+	Auth            Reason = "Auth" // 401, 403, SSH key or host key refused
+	RefMissing      Reason = "RefMissing"
+	TooLarge        Reason = "TooLarge"
+	Corrupt         Reason = "Corrupt" // an object is not what its id says
+	NotGit          Reason = "NotGit"  // 404, or an answer that is no Git repository
+	ServerError     Reason = "ServerError"
+	Incomplete      Reason = "Incomplete" // an object that is needed is not there
+	StoreFailed     Reason = "StoreFailed"
+)
+
+// Verify.
+const (
+	Unsigned        Reason = "Unsigned"
+	UnknownSigner   Reason = "UnknownSigner"
+	BadSignature    Reason = "BadSignature"
+	WeakKey         Reason = "WeakKey"
+	KeyExpired      Reason = "KeyExpired"
+	KeyRevoked      Reason = "KeyRevoked"
+	MalformedCommit Reason = "MalformedCommit"
+	MalformedTag    Reason = "MalformedTag"
+	UnsupportedSig  Reason = "UnsupportedSignature"
+	NotDescendant   Reason = "NotDescendant" // of the introduction
+	RolledBack      Reason = "Rollback"      // the head is an ancestor of accepted
+	Fork            Reason = "Fork"          // the head left accepted behind
+	RefMismatch     Reason = "RefMismatch"   // a signed tag names another ref
+	TooManyCommits  Reason = "TooManyCommits"
+	TrustMissing    Reason = "TrustMissing" // key files missing or unreadable
+)
+
+// Render.
+const (
+	PathMissing      Reason = "PathMissing"
+	EmptyRender      Reason = "EmptyRender"
+	InvalidManifest  Reason = "InvalidManifest"
+	InvalidBundle    Reason = "InvalidBundle"
+	UnsupportedField Reason = "UnsupportedField"
+	DuplicateObject  Reason = "DuplicateObject"
+	RemoteBase       Reason = "RemoteBase"
+	PathOutside      Reason = "PathOutside"
+	Symlink          Reason = "Symlink"
+	PluginRefused    Reason = "PluginRefused"
+	KustomizeFailed  Reason = "KustomizeFailed"
+	HelmFailed       Reason = "HelmFailed"
+	UndefinedVar     Reason = "UndefinedVariable"
+	DependencyCycle  Reason = "DependencyCycle"
+	TooManyObjects   Reason = "TooManyObjects"
+	WorkerFailed     Reason = "WorkerFailed" // the render worker died or ran out of memory or time
+)
+
+// Reconcile.
+const (
+	APIUnreachable  Reason = "APIUnreachable"
+	APIUnauthorized Reason = "APIUnauthorized"
+	KubeconfigError Reason = "KubeconfigError"
+	UnknownKind     Reason = "UnknownKind"
+	Rejected        Reason = "Rejected" // the API server refused an object
+	ApplyFailed     Reason = "ApplyFailed"
+	OwnedByOther    Reason = "OwnedByOther"
+	ForeignWriter   Reason = "ForeignWriter"
+	PrunePending    Reason = "PrunePending"
+	PruneFailed     Reason = "PruneFailed"
+	HealthTimeout   Reason = "HealthTimeout"
+	HealthFailed    Reason = "HealthFailed"
+	CrashLoop       Reason = "CrashLoop"
+	ImageName       Reason = "ImageName"
+	ImagePull       Reason = "ImagePull"
+	Unschedulable   Reason = "Unschedulable"
+	JobFailed       Reason = "JobFailed"
+	NodePressure    Reason = "NodePressure"
+	Superseded      Reason = "Superseded" // a newer commit cancelled the health wait
+)
+
+// Agent, journal and the local API.
+const (
+	Interrupted     Reason = "Interrupted"     // the agent was stopped: never a failure
+	ResumedTooOften Reason = "ResumedTooOften" // it may be what crashes the node
+	FailedBefore    Reason = "FailedBefore"    // this revision failed and is not tried again
+	HeldBack        Reason = "Held"
+	IsSuspended     Reason = "Suspended"
+	NoTarget        Reason = "NoTarget" // nothing was ever applied or healthy
+	IdentityChanged Reason = "IdentityChanged"
+	JournalFailed   Reason = "JournalFailed"
+	JournalLocked   Reason = "JournalLocked"
+	NotFoundHere    Reason = "NotFound"
+	Forbidden       Reason = "Forbidden"
+	BadRequest      Reason = "BadRequest"
+	Conflict        Reason = "Conflict"
+	IsHealthy       Reason = "Healthy"
+	InProgressNow   Reason = "Progressing"
+	NotYet          Reason = "NotYet"
+)
+
+// Error is a failure that somebody decides by: the loop by its Reason, a
+// person by its Message and Remedy. It never holds a secret.
+type Error struct {
+	Reason Reason `json:"reason"`
+	// Message says what was tried, on what, and what went wrong.
+	Message string `json:"message"`
+	// Remedy says what a person can do about it, "" when there is nothing.
+	Remedy string `json:"remedy,omitempty"`
+	// Commit is the commit that is to blame, where there is one.
+	Commit Hash `json:"commit,omitempty"`
+	// Object is the Kubernetes object that is to blame, where there is one.
+	Object *ObjectRef `json:"object,omitempty"`
+	// Err is the cause, for errors.Is and errors.As. Its text is not printed.
+	Err error `json:"-"`
+}
+
+// Error prints the message, and the remedy after a semicolon.
+func (e *Error) Error() string {
+	if e.Remedy == "" {
+		return e.Message
+	}
+	return strings.TrimSuffix(e.Message, ".") + "; " + e.Remedy
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ReasonOf is the reason of the first Error in err's tree, or "" when there is none.
+func ReasonOf(err error) Reason {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Reason
+	}
+	return ""
+}
+
+// Refusal is a revision that the trust rules turned down.
+type Refusal struct {
+	// Revision is the head that was offered.
+	Revision Revision `json:"revision"`
+	// Commit is the commit that broke a rule: the head or one on the way to it.
+	Commit Hash   `json:"commit,omitempty"`
+	Reason Reason `json:"reason"`
+	// Message carries the remedy too.
+	Message string `json:"message"`
+	At      Time   `json:"at"`
+}
+
+// Decision is what the trust rules say about one commit.
+type Decision struct {
+	Commit Hash `json:"commit"`
+	// Subject is the first line of the message, escaped for terminals.
+	Subject string `json:"subject"`
+	Trusted bool   `json:"trusted"`
+	Signer  string `json:"signer,omitempty"`
+	Key     string `json:"key,omitempty"`  // fingerprint
+	Rule    string `json:"rule,omitempty"` // e.g. "history: signed by an allowed signer"
+	Reason  Reason `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+}
