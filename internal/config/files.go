@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// use is what a file is for, and so who may touch it.
+type use int
+
+const (
+	public  use = iota // read by anybody, written by anybody's choice
+	trusted            // decides whom to believe: written by its owner only
+	secret             // a credential: read by its owner only
+)
+
+// namedFile is a file that a source's field names.
+type namedFile struct {
+	field, path string
+	use         use
+}
+
+func (s Source) files() []namedFile {
+	return []namedFile{
+		{"auth.usernameFile", s.Auth.UsernameFile, public},
+		{"auth.passwordFile", s.Auth.PasswordFile, secret},
+		{"auth.sshKeyFile", s.Auth.SSHKeyFile, secret},
+		{"auth.knownHostsFile", s.Auth.KnownHostsFile, trusted},
+		{"auth.caFile", s.Auth.CAFile, trusted},
+		{"auth.clientCertFile", s.Auth.ClientCertFile, public},
+		{"auth.clientKeyFile", s.Auth.ClientKeyFile, secret},
+		{"trust.allowedSigners", s.Trust.AllowedSigners, trusted},
+		{"trust.openpgpKeys", s.Trust.OpenPGPKeys, trusted},
+		{"trust.revoked", s.Trust.Revoked, trusted},
+	}
+}
+
+// auth checks that credentials are complete, and every file that the source names.
+func (v *validator) auth(field string, s Source) {
+	at := field[:len(field)-len("auth")]
+	for _, f := range s.files() {
+		if f.path != "" {
+			v.file(at+f.field, f)
+		}
+	}
+	if s.Auth.UsernameFile != "" && s.Auth.PasswordFile == "" {
+		v.add(field+".usernameFile", "is set without a password", "set auth.passwordFile too")
+	}
+	if (s.Auth.ClientCertFile == "") != (s.Auth.ClientKeyFile == "") {
+		v.add(field, "has one of clientCertFile and clientKeyFile", "set both or none")
+	}
+}
+
+func (v *validator) file(field string, f namedFile) {
+	if !filepath.IsAbs(f.path) {
+		v.add(field, fmt.Sprintf("%q is not an absolute path", f.path), "begin it with a slash")
+		return
+	}
+	if message, remedy := unreadable(f.path); message != "" {
+		v.add(field, f.path+" "+message, remedy)
+		return
+	}
+	info, err := os.Stat(f.path)
+	if err != nil {
+		v.add(field, f.path+" cannot be looked at: "+cause(err), "check the file system")
+		return
+	}
+	switch mode := info.Mode().Perm(); {
+	case f.use == secret && mode&0o077 != 0:
+		v.add(field, fmt.Sprintf("%s is open to others (mode %04o)", f.path, mode), "run chmod 600 "+f.path)
+	case f.use == trusted && mode&0o022 != 0:
+		v.add(field, fmt.Sprintf("%s can be written by others (mode %04o), who could then add their own keys", f.path, mode), "run chmod go-w "+f.path)
+	}
+}
+
+// unreadable opens the file, as the agent will, and says why that fails.
+func unreadable(path string) (message, remedy string) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return "is not a regular file", "name a file" // opening a pipe would block
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = os.Open(path); err == nil {
+			f.Close()
+			return "", ""
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "does not exist", "create it or correct the path"
+	case errors.Is(err, fs.ErrPermission):
+		return "may not be read", "run the command as root, or give the file to the agent's user"
+	}
+	return "cannot be read: " + cause(err), "check the file system"
+}
+
+// trust checks the rules that a source is believed by.
+func (v *validator) trust(field string, s Source) {
+	t := s.Trust
+	v.oneOf(field+".mode", t.Mode, TrustHistory, TrustHead, TrustTag, TrustNone)
+	if t.Mode == TrustNone {
+		if !s.Insecure {
+			v.add(field+".mode", "none verifies nothing", "use history, or set insecure: true for the source")
+		}
+		return
+	}
+	switch {
+	case t.Introduction == "":
+		v.add(field+".introduction", "is missing", "write the id of the commit at which trust begins, or first-seen to pin the first verified head")
+	case t.Introduction != FirstSeen && !gitops.Hash(t.Introduction).Valid():
+		v.add(field+".introduction", fmt.Sprintf("%q is not a commit", t.Introduction), "write all 40 lower-case digits, as git rev-parse prints them, or first-seen")
+	}
+	if t.AllowedSigners == "" && t.OpenPGPKeys == "" && t.Sigstore == (Sigstore{}) {
+		v.add(field, "names no keys", "set trust.allowedSigners or trust.openpgpKeys")
+	}
+	if t.Mode == TrustTag && s.Ref.Tag == "" && s.Ref.Semver == "" {
+		v.add(field+".mode", "tag needs a tag to verify", "set ref.tag or ref.semver")
+	}
+}
