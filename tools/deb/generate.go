@@ -13,10 +13,8 @@ import (
 	"time"
 )
 
-const maintainer = "edgeagent developers <edgeagent@edgeagent.dev>"
-
 // generate puts into stage what nfpm.yaml takes from there.
-func generate(spec packageSpec, stage string) error {
+func generate(spec packageSpec, maintainer, stage string) error {
 	manual, err := os.ReadFile(filepath.Join(spec.root, "packaging/deb/edgeagent.1"))
 	if err != nil {
 		return err
@@ -31,7 +29,7 @@ func generate(spec packageSpec, stage string) error {
 	}
 	for name, text := range map[string][]byte{
 		"edgeagent.1.gz":             manual,
-		"changelog.gz":               changelog(spec.version, spec.when, string(news)),
+		"changelog.gz":               changelog(spec.version, maintainer, spec.when, string(news)),
 		"third-party-licenses.gz":    notices,
 		"completions/edgeagent.bash": nil,
 		"completions/_edgeagent":     nil,
@@ -91,7 +89,7 @@ func completion(host, name string) ([]byte, error) {
 
 // changelog is the newest section of CHANGELOG.md in the form that Debian's
 // tools read.
-func changelog(version string, when time.Time, news string) []byte {
+func changelog(version, maintainer string, when time.Time, news string) []byte {
 	var buf bytes.Buffer
 	fmt.Fprintf(&buf, "edgeagent (%s) stable; urgency=medium\n\n", version)
 	for _, line := range newestEntries(news) {

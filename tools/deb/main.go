@@ -81,16 +81,20 @@ func build(spec packageSpec) (string, error) {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(stage) }()
-	if err := generate(spec, stage); err != nil {
-		return "", err
-	}
 	info, err := readConfig(filepath.Join(spec.root, "packaging/deb/nfpm.yaml"), map[string]string{
 		"ROOT": spec.root, "STAGE": stage, "BINARY": spec.binary, "ARCH": spec.arch, "VERSION": spec.version,
 	})
 	if err != nil {
 		return "", err
 	}
+	if err := generate(spec, info.Maintainer, stage); err != nil {
+		return "", err
+	}
 	info.MTime = spec.when
+	// nfpm expands variables in contents only.
+	for _, script := range []*string{&info.Scripts.PostInstall, &info.Scripts.PreRemove, &info.Scripts.PostRemove} {
+		*script = filepath.Join(spec.root, *script)
+	}
 	if err := os.MkdirAll(spec.out, 0o755); err != nil {
 		return "", err
 	}
