@@ -106,6 +106,8 @@ const (
 	Forbidden       Reason = "Forbidden"
 	BadRequest      Reason = "BadRequest"
 	Conflict        Reason = "Conflict"
+	NoAnswer        Reason = "NoAnswer" // the daemon is not there
+	Internal        Reason = "Internal" // a failure without a better word
 	IsHealthy       Reason = "Healthy"
 	InProgressNow   Reason = "Progressing"
 	NotYet          Reason = "NotYet"
