@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+)
+
+func TestNodeIsReadyAndRenewsItsLease(t *testing.T) {
+	kube := client(t, shared)
+	nodes, err := kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(nodes.Items) != 1 {
+		t.Fatalf("nodes: %v (%v), want one", nodes, err)
+	}
+	node := nodes.Items[0]
+	eventually(t, func() string {
+		_, err := kube.CoordinationV1().Leases("kube-node-lease").Get(t.Context(), node.Name, metav1.GetOptions{})
+		if err != nil {
+			return fmt.Sprintf("lease of %s: %v", node.Name, err)
+		}
+		return ""
+	})
+}
+
+// What a pod looks like is judged by one line: phase, readiness, and how each
+// container is. Several lines in want are states on the way, in this order.
+func TestPodsBehaveAsTheirImagesSay(t *testing.T) {
+	tests := []struct {
+		podSpec
+		want []string
+	}{
+		{podSpec{name: "healthy", image: "example.com/team/web:1.2"}, []string{ready}},
+		{podSpec{name: "digest", image: "web@sha256:0000000000000000000000000000000000000000000000000000000000000000"}, []string{ready}},
+		{podSpec{name: "broken", image: "example.com/team/broken-web:1.2"}, []string{crashing}},
+		{podSpec{name: "broken-registry", image: "broken.example.com/team/web:1.2"}, []string{ready}},
+		{podSpec{name: "missing", image: "missing"}, []string{"Pending ready=False ImagePullBackOff"}},
+		{podSpec{name: "slow", image: "slow-2:v1"}, []string{"Running ready=False running", ready}},
+		{podSpec{name: "flaky", image: "flaky-2"}, []string{ready, crashing}},
+		{podSpec{name: "annotated", image: "web", annotation: "broken"}, []string{crashing}},
+		{podSpec{name: "init", image: "web", init: "migrate"}, []string{ready}},
+		{podSpec{name: "init-broken", image: "web", init: "broken"}, []string{"Pending ready=False PodInitializing"}},
+	}
+	kube := client(t, shared)
+	for _, test := range tests {
+		createPod(t, kube, test.podSpec)
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			for _, want := range test.want {
+				waitForPod(t, kube, test.name, want)
+			}
+		})
+	}
+}
+
+func TestCrashLoopCountsRestarts(t *testing.T) {
+	kube := client(t, shared)
+	createPod(t, kube, podSpec{name: "restarts", image: "broken"})
+	eventually(t, func() string {
+		pod, err := kube.CoreV1().Pods("default").Get(t.Context(), "restarts", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, container := range pod.Status.ContainerStatuses {
+			if container.RestartCount >= 2 && container.LastTerminationState.Terminated.ExitCode == 1 {
+				return ""
+			}
+		}
+		return "the container was not restarted twice: " + podLine(pod)
+	})
+}
+
+func TestDeletedPodGoesAtOnce(t *testing.T) {
+	kube := client(t, shared)
+	createPod(t, kube, podSpec{name: "doomed", image: "web"})
+	waitForPod(t, kube, "doomed", ready)
+	before := time.Now()
+	if err := kube.CoreV1().Pods("default").Delete(t.Context(), "doomed", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		pod, err := kube.CoreV1().Pods("default").Get(t.Context(), "doomed", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return ""
+		}
+		return fmt.Sprintf("%s after its deletion: still there, grace period %v, %v", time.Since(before), pod.DeletionGracePeriodSeconds, err)
+	})
+}
+
+func TestPodsHaveDifferentAddresses(t *testing.T) {
+	kube := client(t, shared)
+	seen := map[string]string{}
+	for _, name := range []string{"address-1", "address-2", "address-3"} {
+		createPod(t, kube, podSpec{name: name, image: "web"})
+		pod := waitForPod(t, kube, name, ready)
+		if other := seen[pod.Status.PodIP]; other != "" || pod.Status.PodIP == "" {
+			t.Errorf("%s has address %q, as %q", name, pod.Status.PodIP, other)
+		}
+		seen[pod.Status.PodIP] = name
+	}
+}
+
+func TestDeploymentBecomesAvailableUnlessItsImageIsBroken(t *testing.T) {
+	kube := client(t, shared)
+	deployments := kube.AppsV1().Deployments("default")
+	for name, image := range map[string]string{"good": "web:1", "bad": "broken:1"} {
+		if _, err := deployments.Create(t.Context(), newDeployment(name, image), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func() string {
+		return available(t, kube, "good", 2)
+	})
+	eventually(t, func() string {
+		deployment, err := deployments.Get(t.Context(), "bad", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if deployment.Status.UnavailableReplicas == 2 && deployment.Status.AvailableReplicas == 0 {
+			return ""
+		}
+		return fmt.Sprintf("bad: %+v, want 2 unavailable", deployment.Status)
+	})
+	// An update from the broken image to a good one rolls out.
+	fixed := newDeployment("bad", "web:2")
+	if _, err := deployments.Update(t.Context(), fixed, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		return available(t, kube, "bad", 2)
+	})
+}
+
+func TestJobCompletesOrFails(t *testing.T) {
+	kube := client(t, shared)
+	jobs := kube.BatchV1().Jobs("default")
+	for name, image := range map[string]string{"done": "migrate", "undone": "broken"} {
+		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: batchv1.JobSpec{
+			BackoffLimit: new(int32),
+			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+				RestartPolicy: corev1.RestartPolicyNever,
+				Containers:    []corev1.Container{{Name: "main", Image: image}},
+			}},
+		}}
+		if _, err := jobs.Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]batchv1.JobConditionType{"done": batchv1.JobComplete, "undone": batchv1.JobFailed} {
+		eventually(t, func() string {
+			job, err := jobs.Get(t.Context(), name, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, condition := range job.Status.Conditions {
+				if condition.Type == want && condition.Status == corev1.ConditionTrue {
+					return ""
+				}
+			}
+			return fmt.Sprintf("job %s: %+v, want %s", name, job.Status, want)
+		})
+	}
+}
+
+func TestRunningJobCanBeDeleted(t *testing.T) {
+	kube := client(t, shared)
+	jobs := kube.BatchV1().Jobs("default")
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "long"}, Spec: batchv1.JobSpec{
+		Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever,
+			Containers:    []corev1.Container{{Name: "main", Image: "slow-3600"}},
+		}},
+	}}
+	if _, err := jobs.Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	selector := metav1.ListOptions{LabelSelector: "job-name=long"}
+	eventually(t, func() string {
+		pods, err := kube.CoreV1().Pods("default").List(t.Context(), selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pods.Items) == 1 && pods.Items[0].Status.Phase == corev1.PodRunning {
+			return ""
+		}
+		return "the job's pod does not run"
+	})
+	background := metav1.DeletePropagationBackground
+	if err := jobs.Delete(t.Context(), "long", metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		pods, err := kube.CoreV1().Pods("default").List(t.Context(), selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pods.Items) == 0 {
+			return ""
+		}
+		return "the deleted job's pod stays: " + podLine(&pods.Items[0])
+	})
+}
+
+func TestNamespaceDeletionCompletes(t *testing.T) {
+	kube := client(t, shared)
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "doomed"}}
+	if _, err := kube.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "inside"}}
+	if _, err := kube.CoreV1().ConfigMaps("doomed").Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := kube.CoreV1().Namespaces().Delete(t.Context(), "doomed", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		found, err := kube.CoreV1().Namespaces().Get(t.Context(), "doomed", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return ""
+		}
+		return fmt.Sprintf("the namespace is still there: %+v %v", found.Status, err)
+	})
+}
+
+func TestCustomResourceDefinitionBecomesEstablished(t *testing.T) {
+	dyn := dynamicClient(t, shared)
+	definition := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+		"metadata": map[string]any{"name": "widgets.example.com"},
+		"spec": map[string]any{
+			"group": "example.com", "scope": "Namespaced",
+			"names": map[string]any{"kind": "Widget", "plural": "widgets"},
+			"versions": []any{map[string]any{
+				"name": "v1", "served": true, "storage": true,
+				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}},
+			}},
+		},
+	}}
+	definitions := dyn.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	if _, err := definitions.Create(t.Context(), definition, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	widgets := dyn.Resource(schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "widgets"}).Namespace("default")
+	widget := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "example.com/v1", "kind": "Widget", "metadata": map[string]any{"name": "one"},
+	}}
+	eventually(t, func() string {
+		if _, err := widgets.Create(t.Context(), widget, metav1.CreateOptions{}); err != nil {
+			return "create a widget: " + err.Error()
+		}
+		return ""
+	})
+	found, err := definitions.Get(t.Context(), "widgets.example.com", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conditions, _, _ := unstructured.NestedSlice(found.Object, "status", "conditions")
+	for _, condition := range conditions {
+		if c := condition.(map[string]any); c["type"] == "Established" && c["status"] == "True" {
+			return
+		}
+	}
+	t.Errorf("the definition serves a resource but is not Established: %v", conditions)
+}
+
+func newDeployment(name, image string) *appsv1.Deployment {
+	replicas := int32(2)
+	labels := map[string]string{"app": name}
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &replicas,
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: image}}},
+			},
+		},
+	}
+}
+
+func available(t *testing.T, kube kubernetes.Interface, name string, replicas int32) string {
+	t.Helper()
+	deployment, err := kube.AppsV1().Deployments("default").Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := deployment.Status
+	if status.ObservedGeneration == deployment.Generation && status.UpdatedReplicas == replicas &&
+		status.AvailableReplicas == replicas && status.Replicas == replicas {
+		return ""
+	}
+	return fmt.Sprintf("%s: %+v, want %d available", name, status, replicas)
+}
