@@ -25,6 +25,9 @@ type ObjectHealth struct {
 	// ImagePull, DiskPressure …: decide tells the revision's fault from the
 	// host's by it.
 	Reason Reason `json:"reason,omitempty"`
+	// Completed is set when a Job ran to its end: the inventory remembers it,
+	// so that the Job is not run again when Kubernetes removes it.
+	Completed bool `json:"completed,omitempty"`
 	// Decides is false for objects that cannot blame the attempt: unhealthy
 	// before it began, or in a bundle whose gate is "wanted".
 	Decides bool `json:"decides"`

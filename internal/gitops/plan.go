@@ -2,6 +2,8 @@
 
 package gitops
 
+import "time"
+
 // Action is what happened, or will happen, to an object. The words are Flux's.
 type Action string
 
@@ -60,6 +62,9 @@ type Plan struct {
 	Drifted []Change `json:"drifted,omitempty"`
 	// Inventory is the union that is journalled before the first write.
 	Inventory Inventory `json:"-"`
+	// HealthTimeout bounds each wait for health between two steps of apply; a
+	// bundle's own timeout goes before it.
+	HealthTimeout time.Duration `json:"-"`
 	// UnhealthyBefore holds objects that were not Current when the attempt
 	// began and that it does not write: they do not decide about it.
 	UnhealthyBefore []ObjectRef `json:"unhealthyBefore,omitempty"`

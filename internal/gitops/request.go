@@ -26,6 +26,8 @@ type PlanRequest struct {
 	Undone map[int64]bool
 	// ClusterRebuilt applies everything and prunes nothing.
 	ClusterRebuilt bool
+	// HealthTimeout bounds each wait for health between two steps of apply.
+	HealthTimeout time.Duration
 	// Full sends every object, drifted or not: the backstop of drift detection.
 	Full bool
 }
