@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// Agent runs the sources of one configuration side by side.
+type Agent struct {
+	cfg     Config
+	sources []*source
+	// identity is set when the journal was written by a node of another name:
+	// nothing is applied until a person accepts the new one.
+	identity atomic.Pointer[gitops.Error]
+}
+
+// New puts the agent together. Nothing is read or written until Run.
+func New(cfg Config) *Agent {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	a := &Agent{cfg: cfg}
+	for _, sc := range cfg.Sources {
+		a.sources = append(a.sources, newSource(a, sc))
+	}
+	return a
+}
+
+// Run converges every source until ctx ends. It returns early only when the
+// journal cannot be read at all.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for _, s := range a.sources {
+		wg.Go(func() { s.run(ctx) })
+	}
+	wg.Go(func() { a.departed(ctx) })
+	wg.Wait()
+	<-ctx.Done() // a node without sources waits for a configuration that has some
+	return nil
+}
+
+// Once runs one cycle of every source and returns when all of them ended:
+// what they came to is in Status.
+func (a *Agent) Once(ctx context.Context) error {
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for _, s := range a.sources {
+		wg.Go(func() {
+			s.pollNow = true
+			s.settle(ctx)
+		})
+	}
+	wg.Wait()
+	return ctx.Err()
+}
+
+// open checks whose journal this is and tells it the configuration.
+func (a *Agent) open(ctx context.Context) error {
+	name, err := a.cfg.Journal.NodeName(ctx)
+	if err != nil {
+		return err
+	}
+	switch name {
+	case a.cfg.Node.Name:
+	case "":
+		if err := a.cfg.Journal.SetNodeName(ctx, a.cfg.Node.Name); err != nil {
+			return err
+		}
+	default:
+		a.identity.Store(&gitops.Error{
+			Reason:  gitops.IdentityChanged,
+			Message: fmt.Sprintf("the journal belongs to node %q and this node is now called %q: nothing is applied", name, a.cfg.Node.Name),
+			Remedy:  "set node.name in the configuration, or run: edgeagent accept-identity",
+		})
+	}
+	for _, s := range a.sources {
+		if err := a.cfg.Journal.Configure(ctx, s.cfg.Name, s.cfg.OnRemove); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Status is a copy of what every source published last.
+func (a *Agent) Status() gitops.Status {
+	st := gitops.Status{
+		APIVersion: gitops.APIVersion, Kind: gitops.StatusKind,
+		Version: a.cfg.Version, Node: a.cfg.Node,
+		Sources: make([]gitops.SourceStatus, 0, len(a.sources)),
+	}
+	for _, s := range a.sources {
+		seen := s.published.Load()
+		st.Sources = append(st.Sources, seen.source)
+		// The newest look at the cluster counts, whichever source took it.
+		if seen.clusterAt.After(time.Time{}) && (st.Cluster == gitops.ClusterStatus{} || seen.cluster.Reachable) {
+			st.Cluster = seen.cluster
+		}
+	}
+	if e := a.identity.Load(); e != nil {
+		st.Problems = append(st.Problems, e.Error())
+	}
+	return st
+}
+
+// Progress is when the slowest source last showed that it is alive. The
+// watchdog is fed by it, not by a timer of its own.
+func (a *Agent) Progress() time.Time {
+	oldest := a.cfg.Now()
+	for _, s := range a.sources {
+		if at := time.Unix(0, s.alive.Load()); at.Before(oldest) {
+			oldest = at
+		}
+	}
+	return oldest
+}
+
+func (a *Agent) source(name string) (*source, error) {
+	for _, s := range a.sources {
+		if s.cfg.Name == name {
+			return s, nil
+		}
+	}
+	return nil, &gitops.Error{
+		Reason:  gitops.NotFoundHere,
+		Message: fmt.Sprintf("there is no source %q in the configuration of this node", name),
+		Remedy:  "edgeagent status lists the sources",
+	}
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// Config is everything the agent needs. All of it is used until Run returns.
+type Config struct {
+	Version string
+	Node    gitops.NodeStatus
+	Sources []SourceConfig
+	Cluster Cluster
+	Journal Journal
+	Log     *slog.Logger
+	// Now is the clock, time.Now when nil.
+	Now func() time.Time
+}
+
+// SourceConfig is one source with the stages that serve it.
+type SourceConfig struct {
+	Name string
+	URL  string // shown in the status, without credentials
+	Ref  string
+	// Interval is how often drift is looked for, also while Git is out of
+	// reach. When Git is polled is the Source's to say.
+	Interval time.Duration
+	Adopt    bool
+	Prune    bool
+	OnRemove string // "orphan" or "prune"
+	Drift    gitops.DriftMode
+	Rollback RollbackMode
+	Health   HealthLimits
+	Guard    gitops.PruneGuard
+
+	Git      Source
+	Verifier Verifier
+	Renderer Renderer
+}
+
+// RollbackMode says whether a failed revision is rolled back by itself, and
+// how many older revisions are tried.
+type RollbackMode struct {
+	Auto bool
+	Max  int
+}
+
+// HealthLimits bound the wait for health.
+type HealthLimits struct {
+	Timeout time.Duration
+	Stable  time.Duration
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// This file is what people can ask of the agent. Orders are carried out by the
+// source's own loop and answered after they are journalled; questions are
+// answered at once.
+
+// Sync polls and converges now.
+func (a *Agent) Sync(ctx context.Context, name string, allowPrune int) (cycle int64, err error) {
+	return a.order(ctx, name, func(_ context.Context, s *source) error {
+		s.pollNow = true
+		s.allow = allowPrune
+		s.rendered = renderedOnce{}
+		return nil
+	})
+}
+
+// Rollback holds a source at an older healthy revision: the one before what
+// runs, or the one that to names.
+func (a *Agent) Rollback(ctx context.Context, name, to string, pin bool, by string) (hold gitops.Hold, cycle int64, err error) {
+	cycle, err = a.order(ctx, name, func(ctx context.Context, s *source) error {
+		state, err := s.journal().State(ctx, name)
+		if err != nil {
+			return err
+		}
+		if state.Applied == nil || state.Accepted == nil {
+			return &gitops.Error{Reason: gitops.NoTarget, Message: "source " + name + " has applied nothing yet: there is nothing to roll back to"}
+		}
+		at, err := s.rollbackTarget(ctx, state, to)
+		if err != nil {
+			return err
+		}
+		if err := s.stillTrusted(ctx, at.Revision); err != nil {
+			return err
+		}
+		hold = gitops.Hold{Revision: at.Revision, Digest: at.Digest, HeldBack: state.Accepted.Revision, Pin: pin, By: by, At: s.now()}
+		if err := s.journal().SetHold(ctx, name, &hold); err != nil {
+			return err
+		}
+		s.log.Warn("held", "revision", hold.Revision, "by", by, "pin", pin)
+		return nil
+	})
+	return hold, cycle, err
+}
+
+// rollbackTarget finds a healthy revision in the journal by a prefix of its
+// hash, or the newest one that differs from what is applied.
+func (s *source) rollbackTarget(ctx context.Context, state gitops.SourceState, to string) (gitops.At, error) {
+	healthy, err := s.journal().Healthy(ctx, s.cfg.Name)
+	if err != nil {
+		return gitops.At{}, err
+	}
+	var known []string
+	for _, at := range healthy {
+		known = append(known, at.Revision.Short())
+		switch {
+		case to == "" && at.Digest != state.Applied.Digest:
+			return at, nil
+		case to != "" && (string(at.Revision) == to || len(to) >= 4 && strings.HasPrefix(string(at.Revision.Hash()), to)):
+			return at, nil
+		}
+	}
+	what := "an older healthy revision"
+	if to != "" {
+		what = "the healthy revision " + to
+	}
+	return gitops.At{}, &gitops.Error{
+		Reason:  gitops.NotFoundHere,
+		Message: fmt.Sprintf("roll back %s: the journal does not hold %s", s.cfg.Name, what),
+		Remedy:  "it holds: " + strings.Join(known, ", "),
+	}
+}
+
+// stillTrusted verifies a rollback's target under today's keys. Where its
+// commit is out of reach the journal's own seal has to do: what is stored was
+// verified when it was accepted.
+func (s *source) stillTrusted(ctx context.Context, rev gitops.Revision) error {
+	_, err := s.cfg.Verifier.Again(ctx, rev)
+	switch gitops.ReasonOf(err) {
+	case gitops.Incomplete, gitops.StoreFailed, gitops.Corrupt:
+		return nil
+	}
+	return err
+}
+
+// Retry forgets that revisions failed.
+func (a *Agent) Retry(ctx context.Context, name string) (cycle int64, err error) {
+	return a.order(ctx, name, func(ctx context.Context, s *source) error {
+		if err := s.journal().Forget(ctx, name); err != nil {
+			return err
+		}
+		s.rendered = renderedOnce{}
+		s.pollNow = true
+		return nil
+	})
+}
+
+// Resume lifts a hold and a suspension.
+func (a *Agent) Resume(ctx context.Context, name string) (cycle int64, err error) {
+	return a.order(ctx, name, func(ctx context.Context, s *source) error {
+		s.pollNow = true
+		return errors.Join(s.journal().SetHold(ctx, name, nil), s.journal().Suspend(ctx, name, nil))
+	})
+}
+
+// Suspend stops a source until Resume: no poll, no repair.
+func (a *Agent) Suspend(ctx context.Context, name, reason, by string) error {
+	_, err := a.order(ctx, name, func(ctx context.Context, s *source) error {
+		return s.journal().Suspend(ctx, name, &gitops.Suspension{Reason: reason, By: by, At: s.now()})
+	})
+	return err
+}
+
+// Remove lets go of a source's objects, or deletes them, and forgets it. While
+// the source is still in the configuration it stays suspended, so that it does
+// not come back.
+func (a *Agent) Remove(ctx context.Context, name string, prune bool) (changes []gitops.Change, err error) {
+	s, err := a.source(name)
+	if err != nil {
+		return a.removeDeparted(ctx, name, prune, err)
+	}
+	err = s.ask(ctx, func(ctx context.Context) error {
+		if changes, err = a.forget(ctx, name, prune); err != nil {
+			return err
+		}
+		s.view = view{cycles: s.view.cycles}
+		why := &gitops.Suspension{Reason: "removed; take it out of the configuration", By: "edgeagent remove", At: s.now()}
+		return errors.Join(s.journal().Configure(ctx, name, s.cfg.OnRemove), s.journal().Suspend(ctx, name, why))
+	})
+	return changes, err
+}
+
+// removeDeparted removes a source that only the journal still knows.
+func (a *Agent) removeDeparted(ctx context.Context, name string, prune bool, unknown error) ([]gitops.Change, error) {
+	names, err := a.cfg.Journal.Sources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(names, name) {
+		return nil, unknown
+	}
+	return a.forget(ctx, name, prune)
+}
+
+// AcceptIdentity goes on under the node's new name.
+func (a *Agent) AcceptIdentity(ctx context.Context) error {
+	if err := a.cfg.Journal.SetNodeName(ctx, a.cfg.Node.Name); err != nil {
+		return err
+	}
+	a.identity.Store(nil)
+	for _, s := range a.sources {
+		if err := s.ask(ctx, func(context.Context) error { s.pollNow = true; return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// order has a source's loop carry something out. It returns the cycle that
+// will have acted on it.
+func (a *Agent) order(ctx context.Context, name string, do func(ctx context.Context, s *source) error) (cycle int64, err error) {
+	s, err := a.source(name)
+	if err != nil {
+		return 0, err
+	}
+	err = s.ask(ctx, func(ctx context.Context) error {
+		cycle = s.view.cycles + 1
+		return do(ctx, s)
+	})
+	return cycle, err
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// update renders the accepted revision and converges on it. done is false when
+// it could not even be planned: nothing was written, and what runs stays.
+func (s *source) update(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (done, again bool) {
+	want, err := s.render(ctx, t.revision, caps)
+	if err != nil {
+		s.blame(ctx, "render", t.revision, err)
+		return ctx.Err() != nil, false
+	}
+	failed, err := s.journal().FailedBefore(ctx, s.cfg.Name, t.revision, want.Digest)
+	if err != nil {
+		return true, s.outOfReach(ctx, err)
+	}
+	if failed != nil && t.cause != gitops.CauseRetry {
+		// Another commit that renders to what failed: trying it again would
+		// break the node again.
+		s.view.failed = failed
+		s.view.stall(failedBefore(t.revision, failed))
+		return false, false
+	}
+	if s.sameAsApplied(state, t, want) {
+		// Meant for other nodes: accepted, applied and healthy move together,
+		// and the cluster is not asked.
+		at := gitops.At{Revision: t.revision, Digest: want.Digest, Signer: state.Accepted.Signer, At: s.now()}
+		if err := s.journal().Accept(ctx, s.cfg.Name, at, true); err != nil {
+			return true, s.outOfReach(ctx, err)
+		}
+		return true, true
+	}
+	plan, err := s.plan(ctx, state, caps, t, want)
+	if err != nil {
+		s.blame(ctx, "plan", t.revision, err)
+		return ctx.Err() != nil, false
+	}
+	return true, s.attempt(ctx, state, caps, t, plan)
+}
+
+// sameAsApplied reports whether the new revision changes nothing on this node.
+func (s *source) sameAsApplied(state gitops.SourceState, t target, want gitops.Manifests) bool {
+	return state.Open == nil && t.cause == gitops.CauseUpdate &&
+		state.Applied != nil && state.Healthy != nil &&
+		state.Applied.Digest == want.Digest && state.Healthy.Digest == want.Digest
+}
+
+// resume goes on with the open attempt, after a restart or after the cluster
+// was away. A restart counts; the fourth fails the attempt.
+func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
+	if state.Open.Resumes >= maxResumes && !s.working(state.Open.ID) {
+		err := resumedTooOften(*state.Open)
+		return s.fail(ctx, *state.Open, nil, err)
+	}
+	want, err := s.manifests(ctx, t)
+	if err != nil {
+		return s.outOfReach(ctx, err)
+	}
+	plan, err := s.plan(ctx, state, caps, t, want)
+	if err != nil {
+		s.blame(ctx, "plan", t.revision, err)
+		return false
+	}
+	return s.attempt(ctx, state, caps, t, plan)
+}
+
+// rollBackTo converges on an older revision out of the journal. It needs
+// neither Git nor a network.
+func (s *source) rollBackTo(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
+	s.stage(ctx, gitops.StageRollingBack)
+	want, err := s.manifests(ctx, t)
+	if err != nil {
+		return s.outOfReach(ctx, err)
+	}
+	plan, err := s.plan(ctx, state, caps, t, want)
+	if err != nil {
+		s.blame(ctx, "plan rollback", t.revision, err)
+		return false
+	}
+	s.log.Warn("rolling back", "revision", t.revision, "undoes", t.undoes)
+	return s.attempt(ctx, state, caps, t, plan)
+}
+
+// keep repairs drift on what is applied, and deletes what a person confirmed.
+func (s *source) keep(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
+	want, err := s.manifests(ctx, t)
+	if err != nil {
+		return s.outOfReach(ctx, err)
+	}
+	plan, err := s.plan(ctx, state, caps, t, want)
+	if err != nil {
+		s.blame(ctx, "plan", t.revision, err)
+		return false
+	}
+	s.view.planned(plan)
+	if len(plan.Prune)+len(plan.DeleteFirst) > 0 {
+		t.cause = gitops.CauseUpdate
+		return s.attempt(ctx, state, caps, t, plan)
+	}
+	if len(plan.Apply) > 0 {
+		s.repair(ctx, plan)
+	}
+	if state.ClusterUID != caps.ClusterUID {
+		if err := s.journal().SetClusterUID(ctx, s.cfg.Name, caps.ClusterUID); err != nil {
+			return s.outOfReach(ctx, err)
+		}
+	}
+	s.look(ctx, want)
+	s.view.settled = s.view.stalled == nil
+	return false
+}
+
+// repair writes drifted objects back. No attempt is opened: every object is
+// in the inventory already, and a crash half way is just more drift.
+func (s *source) repair(ctx context.Context, plan gitops.Plan) {
+	s.stage(ctx, gitops.StageApplying)
+	s.view.driftSeen(plan.Apply)
+	changes, err := s.cluster().Apply(ctx, plan, s.progress(ctx))
+	var items []gitops.Item
+	for _, c := range changes {
+		if c.Action == gitops.Created || c.Action == gitops.Configured || c.Action == gitops.Unchanged {
+			items = append(items, c.Item)
+		}
+	}
+	if recErr := s.journal().Record(ctx, s.cfg.Name, items); recErr != nil && err == nil {
+		err = recErr
+	}
+	s.view.driftCorrected(changes)
+	for _, c := range changes {
+		s.log.Info("drift corrected", "object", c.Ref.String(), "action", c.Action)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.view.stall(err)
+		s.log.Warn("drift not corrected", "err", err)
+	}
+}
+
+// look refreshes the health that the status shows. After Healthy, health alone
+// never rolls back.
+func (s *source) look(ctx context.Context, want gitops.Manifests) {
+	owned, err := s.journal().Owned(ctx, s.cfg.Name)
+	if err != nil {
+		s.view.stall(err)
+		return
+	}
+	health, err := s.cluster().Health(ctx, want, owned)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.view.stall(err)
+		}
+		return
+	}
+	s.view.sawHealth(want, health)
+}
+
+// plan compares a target with the cluster.
+func (s *source) plan(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target, want gitops.Manifests) (gitops.Plan, error) {
+	owned, err := s.journal().Owned(ctx, s.cfg.Name)
+	if err != nil {
+		return gitops.Plan{}, err
+	}
+	r := s.request(state, t, want, owned)
+	r.AllowPrune = s.allow
+	r.ClusterRebuilt = state.ClusterUID != "" && caps.ClusterUID != "" && state.ClusterUID != caps.ClusterUID
+	if r.ClusterRebuilt {
+		s.log.Warn("the cluster was rebuilt: everything is applied again and nothing is pruned", "uid", caps.ClusterUID)
+	}
+	plan, err := s.cluster().Plan(ctx, r)
+	if err == nil {
+		s.allow = 0
+	}
+	return plan, err
+}
+
+// request is what is asked of the cluster. It reads the configuration and its
+// arguments only: questions from outside the loop use it too.
+func (s *source) request(state gitops.SourceState, t target, want gitops.Manifests, owned gitops.Inventory) gitops.PlanRequest {
+	r := gitops.PlanRequest{
+		Source: s.cfg.Name, Want: want, Owned: owned,
+		Drift: s.cfg.Drift, Adopt: s.cfg.Adopt, Prune: s.cfg.Prune,
+		Guard:    s.cfg.Guard,
+		Rollback: t.cause == gitops.CauseRollback, Undone: t.undone,
+	}
+	if state.Accepted != nil {
+		r.Accepted = state.Accepted.Revision
+	}
+	if state.Healthy != nil {
+		r.Healthy = state.Healthy.Revision
+	}
+	return r
+}
+
+// blame shows why the revision could not be rendered or planned. Nothing was
+// written, so there is nothing to roll back.
+func (s *source) blame(ctx context.Context, doing string, rev gitops.Revision, err error) {
+	if isShutdown(ctx, err) {
+		return
+	}
+	if s.view.stall(err) {
+		s.log.Warn("cannot "+doing, "revision", rev, "reason", gitops.ReasonOf(err), "err", err)
+	}
+}

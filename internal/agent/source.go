@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify"
+)
+
+// aliveEvery is how often an idle source shows that it is alive.
+const aliveEvery = 20 * time.Second
+
+// Waits between cycles while the cluster or the journal is out of reach.
+const (
+	awayFirst = time.Second
+	awayMost  = time.Minute
+)
+
+// source is one source's loop. Everything below the line is touched by its own
+// goroutine only; others read what it published.
+type source struct {
+	cfg   SourceConfig
+	agent *Agent
+	log   *slog.Logger
+	now   func() time.Time
+
+	orders    chan order
+	published atomic.Pointer[published]
+	alive     atomic.Int64
+
+	// ——
+	view     view
+	head     verify.Commit // the accepted commit, verified by this process
+	rendered renderedOnce
+	resumed  map[int64]time.Duration // health time left of attempts that this process works on
+	away     int                     // cycles in a row without cluster or journal
+	pollNow  bool
+	allow    int // deletions that a person confirmed, for the next plan
+	retryAt  time.Time
+}
+
+// order is what a person asked for, carried out between two steps of the loop.
+type order struct {
+	do    func(ctx context.Context) error
+	reply chan error
+}
+
+func newSource(a *Agent, cfg SourceConfig) *source {
+	s := &source{
+		cfg: cfg, agent: a, now: a.cfg.Now,
+		log:    a.cfg.Log.With("source", cfg.Name),
+		orders: make(chan order), resumed: map[int64]time.Duration{},
+	}
+	s.touch()
+	s.publish(gitops.SourceState{Source: cfg.Name})
+	return s
+}
+
+func (s *source) journal() Journal { return s.agent.cfg.Journal }
+func (s *source) cluster() Cluster { return s.agent.cfg.Cluster }
+func (s *source) touch()           { s.alive.Store(s.now().UnixNano()) }
+
+// run cycles until ctx ends: at every interval, when Git is due, when a failed
+// revision is due, and when a person asks.
+func (s *source) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.settle(ctx)
+		s.idle(ctx, s.nextCycle())
+	}
+}
+
+// settle runs cycles until one has nothing more to do at once: a failed
+// attempt is followed by its rollback without waiting for the interval.
+func (s *source) settle(ctx context.Context) {
+	again := true
+	for again && ctx.Err() == nil {
+		s.touch()
+		again = s.cycle(ctx)
+		s.publishNow(ctx)
+	}
+	s.view.cycles++
+	s.publishNow(ctx)
+}
+
+// idle waits until the next cycle is due or an order came in.
+func (s *source) idle(ctx context.Context, until time.Time) {
+	tick := time.NewTicker(aliveEvery)
+	defer tick.Stop()
+	due := time.NewTimer(until.Sub(s.now()))
+	defer due.Stop()
+	for {
+		s.touch()
+		select {
+		case <-ctx.Done():
+			return
+		case <-due.C:
+			return
+		case o := <-s.orders:
+			s.obey(ctx, o)
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// obey carries an order out and answers after it is journalled.
+func (s *source) obey(ctx context.Context, o order) {
+	o.reply <- o.do(ctx)
+}
+
+// ask hands an order to the loop and waits for its answer.
+func (s *source) ask(ctx context.Context, do func(ctx context.Context) error) error {
+	o := order{do: do, reply: make(chan error, 1)}
+	select {
+	case s.orders <- o:
+	case <-ctx.Done():
+		return busy(s.cfg.Name, ctx.Err())
+	}
+	select {
+	case err := <-o.reply:
+		return err
+	case <-ctx.Done():
+		return busy(s.cfg.Name, ctx.Err())
+	}
+}
+
+func busy(name string, cause error) error {
+	return &gitops.Error{
+		Reason:  gitops.Conflict,
+		Message: "source " + name + " is in the middle of a step and did not take the order in time",
+		Remedy:  "try again in a moment",
+		Err:     cause,
+	}
+}
+
+// nextCycle is when the loop has something to do again.
+func (s *source) nextCycle() time.Time {
+	now := s.now()
+	if s.away > 0 {
+		wait := min(awayFirst<<min(s.away-1, 10), awayMost)
+		return now.Add(wait/2 + rand.N(wait/2))
+	}
+	next := now.Add(s.cfg.Interval)
+	if s.view.suspended {
+		return next
+	}
+	if poll := s.cfg.Git.NextPoll(); poll.Before(next) {
+		next = poll
+	}
+	if !s.retryAt.IsZero() && s.retryAt.Before(next) {
+		next = s.retryAt
+	}
+	if next.Before(now) {
+		return now
+	}
+	return next
+}

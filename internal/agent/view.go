@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"time"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// view is what a source saw since it started: it is shown, and nothing is
+// decided by it. Everything that must survive a restart is in the journal.
+type view struct {
+	stage    gitops.Stage
+	progress string
+	cycles   int64
+
+	observed    *gitops.At
+	pullErr     error
+	verifiedNow bool // the observed head passed the trust rules
+	everPulled  bool
+
+	cluster   gitops.ClusterStatus
+	clusterAt time.Time
+
+	stalled  error // why the target is not reached, nil when it is or is on the way
+	target   target
+	failed   *gitops.Attempt
+	pending  []gitops.Change
+	drifted  []gitops.Change
+	detected int
+	repaired int
+
+	want      gitops.Manifests
+	health    gitops.Health
+	suspended bool
+	settled   bool // the cluster was found to be what the target says
+	behind    bool // the accepted revision is not the target
+
+	conditions []gitops.Condition
+}
+
+func (v *view) pullFailed(err error) { v.pullErr = err }
+
+func (v *view) pulled(c gitops.Commit, now time.Time) {
+	v.pullErr = nil
+	v.everPulled = true
+	if v.observed == nil || v.observed.Revision != c.Revision {
+		v.observed = &gitops.At{Revision: c.Revision, At: now}
+	}
+}
+
+func (v *view) clusterAway(err error, now time.Time) {
+	v.cluster = gitops.ClusterStatus{Version: v.cluster.Version, Message: err.Error()}
+	v.clusterAt = now
+}
+
+func (v *view) clusterAnswered(caps gitops.Capabilities, now time.Time) {
+	v.cluster = gitops.ClusterStatus{Reachable: true, Version: caps.KubeVersion}
+	v.clusterAt = now
+	v.stalled = nil
+}
+
+// stall notes why the target is not reached, and reports whether that is news.
+func (v *view) stall(err error) (news bool) {
+	news = v.stalled == nil || v.stalled.Error() != err.Error()
+	v.stalled = err
+	v.settled = false
+	return news
+}
+
+func (v *view) setTarget(t target, state gitops.SourceState) {
+	if v.target.revision != t.revision || v.target.course != t.course {
+		v.settled = v.settled && t.course == keep
+	}
+	v.target = t
+	v.behind = state.Accepted != nil && t.revision != state.Accepted.Revision
+}
+
+func (v *view) planned(p gitops.Plan) {
+	v.pending = p.Pending
+	v.drifted = p.Drifted
+	v.want = p.Manifests
+}
+
+func (v *view) driftSeen(changes []gitops.Change) {
+	v.detected += len(changes)
+}
+
+func (v *view) driftCorrected(changes []gitops.Change) {
+	for _, c := range changes {
+		if c.Action == gitops.Created || c.Action == gitops.Configured {
+			v.repaired++
+		}
+	}
+}
+
+func (v *view) sawHealth(want gitops.Manifests, h gitops.Health) {
+	v.want = want
+	v.health = h
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// leastHealthTime is what a resumed attempt gets at least: a crash loop cannot
+// prolong the wait, and a slow boot does not use it up.
+const leastHealthTime = 30 * time.Second
+
+// waitHealthy waits until the plan's objects are healthy, and meanwhile keeps
+// polling Git and taking orders: a newer commit, or a person, ends the wait.
+func (s *source) waitHealthy(ctx context.Context, w *work) error {
+	waitCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	looks := make(chan gitops.Health, 1)
+	began, timeout := s.now(), s.resumed[w.attempt.ID]
+	go func() {
+		_, err := s.cluster().Wait(waitCtx, gitops.HealthRequest{
+			Source: s.cfg.Name, Plan: w.plan, Changes: w.changes,
+			Timeout: timeout, Stable: s.cfg.Health.Stable,
+			Progress: func(h gitops.Health) {
+				select {
+				case looks <- h:
+				default: // the loop is polling; the next look will do
+				}
+			},
+		})
+		done <- err
+	}()
+	defer func() {
+		s.resumed[w.attempt.ID] = max(timeout-s.now().Sub(began), leastHealthTime)
+	}()
+	for {
+		poll := time.NewTimer(s.cfg.Git.NextPoll().Sub(s.now()))
+		select {
+		case err := <-done:
+			poll.Stop()
+			if cause := context.Cause(waitCtx); cause != nil && ctx.Err() == nil && errors.Is(cause, errSuperseded) {
+				return errSuperseded
+			}
+			return err
+		case h := <-looks:
+			s.touch()
+			s.view.sawHealth(w.plan.Manifests, h)
+			s.publishNow(ctx)
+		case <-poll.C:
+			s.touch()
+			if s.newerAccepted(ctx, w) {
+				cancel(errSuperseded)
+			}
+		case o := <-s.orders:
+			s.obey(ctx, o)
+			if s.overruled(ctx, w) {
+				cancel(errSuperseded)
+			}
+		}
+		poll.Stop()
+	}
+}
+
+// newerAccepted polls Git in the middle of a health wait.
+func (s *source) newerAccepted(ctx context.Context, w *work) bool {
+	state, err := s.journal().State(ctx, s.cfg.Name)
+	if err != nil {
+		return false
+	}
+	s.poll(ctx, state)
+	s.stage(ctx, gitops.StageChecking)
+	return s.overruled(ctx, w)
+}
+
+// overruled reports whether the journal now asks for something else than the
+// attempt under way: a newer revision, a hold, a suspension.
+func (s *source) overruled(ctx context.Context, w *work) bool {
+	if s.pollNow {
+		state, err := s.journal().State(ctx, s.cfg.Name)
+		if err != nil {
+			return false
+		}
+		s.poll(ctx, state)
+		s.stage(ctx, gitops.StageChecking)
+	}
+	state, err := s.journal().State(ctx, s.cfg.Name)
+	if err != nil {
+		return false
+	}
+	if state.Suspended != nil {
+		return true
+	}
+	if state.Hold != nil {
+		return state.Hold.Digest != w.attempt.Digest
+	}
+	if w.attempt.Cause == gitops.CauseRollback {
+		return acceptedHash(state) != acceptedHash(w.state)
+	}
+	return state.Accepted != nil && state.Accepted.Revision != w.attempt.Revision
+}
+
+func healthLeft(a gitops.Attempt, timeout time.Duration) time.Duration {
+	if a.HealthLeft <= 0 || a.HealthLeft > timeout {
+		return timeout
+	}
+	return max(a.HealthLeft, leastHealthTime)
+}
+
+func resumedTooOften(a gitops.Attempt) error {
+	return &gitops.Error{
+		Reason:  gitops.ResumedTooOften,
+		Message: fmt.Sprintf("attempt %d at %s was interrupted by %d restarts: it may be what stops this node", a.ID, a.Revision.Short(), a.Resumes+1),
+		Remedy:  "look at the node's journal (journalctl -b -1), then run: edgeagent retry " + a.Source,
+	}
+}
+
+func failedBefore(rev gitops.Revision, failed *gitops.Attempt) error {
+	return &gitops.Error{
+		Reason:  gitops.FailedBefore,
+		Message: fmt.Sprintf("%s renders to what failed as %s (%s: %s): it is not tried again", rev.Short(), failed.Revision.Short(), failed.Reason, failed.Message),
+		Remedy:  "commit a fix, or run: edgeagent retry " + failed.Source,
+	}
+}
+
+func asError(err error) *gitops.Error {
+	e, _ := errors.AsType[*gitops.Error](err)
+	return e
+}
