@@ -61,6 +61,11 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 		l.Close() //nolint:errcheck // the first error is the one that counts
 		return nil, err
 	}
+	// The umask may have taken the group's right to connect away.
+	if err := os.Chmod(path, 0o660); err != nil {
+		l.Close() //nolint:errcheck // the same
+		return nil, fmt.Errorf("open the socket to its group: %v", err)
+	}
 	return l, nil
 }
 

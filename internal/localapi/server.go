@@ -3,6 +3,7 @@
 package localapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,7 +63,6 @@ func NewServer(cfg Config) *Server {
 	s.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          cfg.ErrorLog,
@@ -117,7 +117,10 @@ func (s *Server) serve(route Route) http.Handler {
 			s.watch(w, r)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if err := takeBody(control, w, r); err != nil {
+			writeError(w, err)
+			return
+		}
 		answer, err := route.handle(s, r.WithContext(ctx))
 		if err != nil {
 			writeError(w, err)
@@ -125,6 +128,19 @@ func (s *Server) serve(route Route) http.Handler {
 		}
 		writeJSON(w, answer)
 	})
+}
+
+// takeBody reads the request's body within its limits. It does what ReadTimeout
+// of http.Server is for, which would also end every answer that takes longer.
+func takeBody(control *http.ResponseController, w http.ResponseWriter, r *http.Request) error {
+	control.SetReadDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // the read fails instead
+	defer control.SetReadDeadline(time.Time{})                //nolint:errcheck // the same
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return badRequest("the request cannot be read: %v", err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
 }
 
 func writeJSON(w http.ResponseWriter, answer any) {
