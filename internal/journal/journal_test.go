@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/journal"
+)
+
+// small is for tests that are not about the ballast.
+var small = journal.Options{Ballast: -1}
+
+func open(t *testing.T, dir string, opts journal.Options) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(t.Context(), dir, opts)
+	if err != nil {
+		t.Fatalf("open the journal: %v", err)
+	}
+	t.Cleanup(func() { j.Close() })
+	return j
+}
+
+// must is the result of a call that may not fail: must(call())(t).
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantReason(t testing.TB, err error, reason gitops.Reason, words ...string) {
+	t.Helper()
+	if gitops.ReasonOf(err) != reason {
+		t.Fatalf("error %v has reason %q, not %q", err, gitops.ReasonOf(err), reason)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("error %q does not say %q", err, word)
+		}
+	}
+}
+
+// revision makes a revision of main from a letter.
+func revision(letter string) gitops.Revision {
+	return gitops.NewRevision("main", gitops.Hash(strings.Repeat(letter, 40)))
+}
+
+func ref(name string) gitops.ObjectRef {
+	return gitops.ObjectRef{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: name}
+}
+
+// manifests is a desired state: one ConfigMap for each "name=value".
+func manifests(rev gitops.Revision, objects ...string) gitops.Manifests {
+	m := gitops.Manifests{Revision: rev, Bundles: []gitops.Bundle{{Name: "app", Wait: true, Prune: true}}}
+	for _, o := range objects {
+		name, value, _ := strings.Cut(o, "=")
+		yaml := fmt.Appendf(nil, "apiVersion: v1\ndata:\n  value: %s\nkind: ConfigMap\nmetadata:\n  name: %s\n", value, name)
+		m.Objects = append(m.Objects, gitops.Manifest{Ref: ref(name), YAML: yaml, Digest: gitops.Digest(yaml), Bundle: "app"})
+	}
+	m.Digest = gitops.Digest(m.Bytes())
+	return m
+}
+
+// plan announces the objects of m beside what is owned.
+func plan(owned gitops.Inventory, m gitops.Manifests) gitops.Plan {
+	var items gitops.Inventory
+	p := gitops.Plan{Manifests: m}
+	for _, o := range m.Objects {
+		items = append(items, gitops.Item{Ref: o.Ref, Bundle: o.Bundle})
+		p.Apply = append(p.Apply, gitops.Change{Ref: o.Ref, Action: gitops.Created, Reason: gitops.BecauseNew})
+	}
+	p.Inventory = owned.Union(items)
+	return p
+}
+
+// applied is the inventory after all of m was written.
+func applied(m gitops.Manifests) gitops.Inventory {
+	var items gitops.Inventory
+	for _, o := range m.Objects {
+		items = append(items, gitops.Item{Ref: o.Ref, Bundle: o.Bundle, Digest: o.Digest, UID: "uid-" + o.Ref.Name, Fields: "f"})
+	}
+	return items.Sorted()
+}
+
+// begin begins an attempt at m.
+func begin(t testing.TB, j *journal.Journal, m gitops.Manifests, change ...func(*journal.Begin)) gitops.Attempt {
+	t.Helper()
+	ctx := context.Background()
+	owned := must(j.Owned(ctx, "fleet"))(t)
+	b := journal.Begin{
+		Source: "fleet", Revision: m.Revision, Cause: gitops.CauseUpdate, Plan: plan(owned, m), Manifests: m,
+		Signer: "ada", HealthTimeout: 5 * time.Minute,
+	}
+	for _, c := range change {
+		c(&b)
+	}
+	return must(j.Begin(ctx, b))(t)
+}
+
+// converge takes m all the way to Pruned.
+func converge(t testing.TB, j *journal.Journal, m gitops.Manifests, change ...func(*journal.Begin)) gitops.Attempt {
+	t.Helper()
+	a := begin(t, j, m, change...)
+	advance(t, j, a.ID, gitops.PhaseApplied, journal.Result{Inventory: applied(m)})
+	advance(t, j, a.ID, gitops.PhaseHealthy, journal.Result{})
+	advance(t, j, a.ID, gitops.PhasePruned, journal.Result{Inventory: applied(m), Exact: true})
+	return must(j.Attempt(context.Background(), a.ID))(t)
+}
+
+func advance(t testing.TB, j *journal.Journal, id int64, to gitops.Phase, r journal.Result) {
+	t.Helper()
+	check(t, j.Advance(context.Background(), id, to, r))
+}
+
+func state(t testing.TB, j *journal.Journal) journal.State {
+	t.Helper()
+	return must(j.State(context.Background(), "fleet"))(t)
+}
+
+func names(inv gitops.Inventory) string {
+	var out []string
+	for _, item := range inv.Sorted() {
+		out = append(out, item.Ref.Name)
+	}
+	return strings.Join(out, " ")
+}
+
+func owned(t testing.TB, j *journal.Journal) gitops.Inventory {
+	t.Helper()
+	return must(j.Owned(context.Background(), "fleet"))(t)
+}
+
+func revisionOf(at *gitops.At) gitops.Revision {
+	if at == nil {
+		return ""
+	}
+	return at.Revision
+}
+
+func TestAnUnknownSourceHasAnEmptyState(t *testing.T) {
+	j := open(t, t.TempDir(), small)
+	s := state(t, j)
+	if s.Source != "fleet" || s.Accepted != nil || s.Open != nil || len(owned(t, j)) != 0 {
+		t.Errorf("state is %+v", s)
+	}
+	if got := must(j.Sources(t.Context()))(t); len(got) != 0 {
+		t.Errorf("sources are %v", got)
+	}
+}
+
+func TestEverythingSurvivesReopening(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir, small)
+	m := manifests(revision("a"), "one=1", "two=2")
+	check(t, j.Accept(t.Context(), "fleet", gitops.At{Revision: m.Revision, Digest: m.Digest, Signer: "ada"}, false))
+	done := converge(t, j, m)
+	check(t, j.SetNodeName(t.Context(), "store-1"))
+	check(t, j.SetClusterUID(t.Context(), "fleet", "u-1"))
+	before := state(t, j)
+	check(t, j.Close())
+
+	j = open(t, dir, small)
+	after := state(t, j)
+	if revisionOf(after.Healthy) != m.Revision || *after.Healthy != *before.Healthy || *after.Accepted != *before.Accepted ||
+		after.NodeName != "store-1" || after.ClusterUID != "u-1" || after.Open != nil {
+		t.Errorf("state is %+v", after)
+	}
+	got := must(j.Manifests(t.Context(), "fleet", m.Digest))(t)
+	if string(got.Bytes()) != string(m.Bytes()) || got.Revision != m.Revision || got.Digest != m.Digest || len(got.Bundles) != 1 {
+		t.Errorf("manifests are %+v", got)
+	}
+	history := must(j.Attempts(t.Context(), "fleet", 0))(t)
+	if len(history) != 1 || history[0].ID != done.ID || history[0].Phase != gitops.PhasePruned || len(history[0].Reached) != 4 {
+		t.Errorf("history is %+v", history)
+	}
+	if names(owned(t, j)) != "one two" {
+		t.Errorf("owned is %v", owned(t, j))
+	}
+}
+
+func TestAClosedJournalSaysSo(t *testing.T) {
+	j := open(t, t.TempDir(), small)
+	check(t, j.Close())
+	_, err := j.State(t.Context(), "fleet")
+	wantReason(t, err, gitops.JournalFailed, "closed")
+	check(t, j.Close())
+}
+
+func TestAContextThatIsOverStopsBeforeAnythingIsDone(t *testing.T) {
+	j := open(t, t.TempDir(), small)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := j.AllowPrune(ctx, "fleet", 3); !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+	if got := state(t, j).AllowPrune; got != 0 {
+		t.Errorf("allowed to prune %d", got)
+	}
+}
