@@ -37,6 +37,7 @@ const (
 	WeakKey         Reason = "WeakKey"
 	KeyExpired      Reason = "KeyExpired"
 	KeyRevoked      Reason = "KeyRevoked"
+	KeyNotYetValid  Reason = "KeyNotYetValid"
 	MalformedCommit Reason = "MalformedCommit"
 	MalformedTag    Reason = "MalformedTag"
 	UnsupportedSig  Reason = "UnsupportedSignature"

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// pgpKeys are the keys of an OpenPGP key file.
+type pgpKeys struct {
+	path string
+	keys []pgpKey
+}
+
+// checkOpenPGP verifies an OpenPGP signature. It does not use the library's
+// CheckDetachedSignature: that judges every key at one time of the caller's and
+// stops at its first complaint, whereas here expiry is judged at the moment,
+// revocation at all times, and a slow clock refuses no key as not yet made.
+func (k *trust) checkOpenPGP(s signed, at moment) (signer, error) {
+	sig, err := parseOpenPGPSignature(s)
+	if err != nil {
+		return signer{}, err
+	}
+	key, err := k.pgp.find(s, sig)
+	if err != nil {
+		if issuer := issuerOf(sig); k.revoked.pgp[issuer] {
+			return signer{}, k.keyRevoked(s.what, "OpenPGP key "+issuer)
+		}
+		return signer{}, err
+	}
+	return k.authoriseOpenPGP(s, sig, key, at)
+}
+
+// authoriseOpenPGP decides whether the key that made the signature may sign.
+func (k *trust) authoriseOpenPGP(s signed, sig *packet.Signature, key pgpKey, at moment) (signer, error) {
+	name := "OpenPGP key " + key.fingerprint
+	switch {
+	case k.revoked.pgp[key.fingerprint] || k.revoked.pgp[key.primary]:
+		return signer{}, k.keyRevoked(s.what, name)
+	case key.revoked:
+		return signer{}, refusal(gitops.KeyRevoked, "have the commit made anew and signed by a key that is not revoked",
+			"%s is signed by %s (%s), which its owner revoked", s.what, name, key.user)
+	case !key.signs:
+		return signer{}, refusal(gitops.UnknownSigner, "sign with the subkey that is made for it",
+			"%s is signed by %s (%s), which is not a signing key", s.what, name, key.user)
+	case at.past(key.expires):
+		return signer{}, refusal(gitops.KeyExpired, "prolong the key and export it anew, or have the commit signed by another",
+			"%s is signed by %s (%s), which expired at %s", s.what, name, key.user, show(key.expires))
+	case at.past(signatureEnd(sig)):
+		return signer{}, refusal(gitops.KeyExpired, "sign it again",
+			"the signature of %s by %s (%s) expired at %s", s.what, name, key.user, show(signatureEnd(sig)))
+	}
+	return signer{name: key.user, key: key.fingerprint}, nil
+}
+
+// parseOpenPGPSignature reads exactly one signature packet over binary data.
+func parseOpenPGPSignature(s signed) (*packet.Signature, error) {
+	bad := func(err error) error {
+		return refusal(gitops.BadSignature, "sign it again", "the OpenPGP signature of %s does not parse: %v", s.what, err)
+	}
+	data, err := dearmor(s.armor, armorOpenPGP)
+	if err != nil {
+		return nil, bad(err)
+	}
+	// packet.Read, not packet.Reader: the reader passes over what it does not
+	// know, and a second packet would never be seen.
+	rest := bytes.NewReader(data)
+	first, err := packet.Read(rest)
+	sig, ok := first.(*packet.Signature)
+	switch {
+	case ok && err != nil:
+		return nil, refusal(gitops.UnsupportedSig, "sign with an ed25519 key and a current gpg",
+			"the OpenPGP signature of %s is not supported: %v", s.what, err)
+	case err != nil:
+		return nil, bad(err)
+	case !ok:
+		return nil, bad(errors.New("it is no signature packet"))
+	}
+	if _, err := packet.Read(rest); err != io.EOF {
+		return nil, bad(errors.New("more than one packet is there"))
+	}
+	if sig.SigType != packet.SigTypeBinary {
+		return nil, refusal(gitops.UnsupportedSig, "sign with git itself",
+			"the OpenPGP signature of %s is of type 0x%02x, not over binary data", s.what, int(sig.SigType))
+	}
+	for _, notation := range sig.Notations {
+		if notation.IsCritical {
+			return nil, refusal(gitops.UnsupportedSig, "sign without it",
+				"the OpenPGP signature of %s has the critical notation %q, which is not known", s.what, printable(notation.Name))
+		}
+	}
+	if !strongHash(sig.Hash) {
+		return nil, refusal(gitops.WeakKey, "sign with SHA-256 or SHA-512", "the OpenPGP signature of %s uses %v", s.what, sig.Hash)
+	}
+	return sig, nil
+}
+
+// find returns the key of the file that made the signature. A signature may
+// name its key by 64 bits only, which collide at will: every key of that id is
+// tried, and only the mathematics decides.
+func (k pgpKeys) find(s signed, sig *packet.Signature) (pgpKey, error) {
+	found := ""
+	for _, key := range k.keys {
+		if !sig.CheckKeyIdOrFingerprint(key.public) {
+			continue
+		}
+		if key.weak != "" {
+			return pgpKey{}, refusal(gitops.WeakKey, "sign with an ed25519 key",
+				"%s is signed by OpenPGP key %s (%s), which is %s", s.what, key.fingerprint, key.user, key.weak)
+		}
+		found = key.fingerprint
+		digest, err := sig.PrepareVerify()
+		if err != nil {
+			return pgpKey{}, refusal(gitops.UnsupportedSig, "sign with SHA-256 or SHA-512",
+				"the OpenPGP signature of %s uses %v, which is not supported", s.what, sig.Hash)
+		}
+		digest.Write(s.payload)
+		if key.public.VerifySignature(digest, sig) == nil {
+			return key, nil
+		}
+	}
+	switch {
+	case found != "":
+		return pgpKey{}, refusal(gitops.BadSignature, "sign it again",
+			"the signature of %s by OpenPGP key %s does not match its content", s.what, found)
+	case k.path == "":
+		return pgpKey{}, refusal(gitops.UnknownSigner, "name a file with the key as trust.openpgpKeys",
+			"%s is signed by OpenPGP key %s, but the source has no openpgpKeys file", s.what, issuerOf(sig))
+	}
+	return pgpKey{}, refusal(gitops.UnknownSigner, "add it there or have the commit signed by one of its keys",
+		"%s is signed by OpenPGP key %s, which is not in %s", s.what, issuerOf(sig), k.path)
+}
+
+// issuerOf is what a signature says about its key. It is a claim.
+func issuerOf(sig *packet.Signature) string {
+	switch {
+	case len(sig.IssuerFingerprint) > 0:
+		return strings.ToUpper(hex.EncodeToString(sig.IssuerFingerprint))
+	case sig.IssuerKeyId != nil:
+		return fmt.Sprintf("%016X", *sig.IssuerKeyId)
+	}
+	return "(not named)"
+}
