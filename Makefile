@@ -25,7 +25,7 @@ CONTROLPLANE_FLAGS := -s -w \
 # need never raises a version of ours.
 MODULES := . tools $(CONTROLPLANE)
 
-GOLANGCI_LINT := go tool -modfile=tools/go.mod golangci-lint
+GOLANGCI_LINT := go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 
 # Packages that decide what runs on a node; less coverage than this is a failure.
 COVERED          := ./internal/verify ./internal/journal ./internal/reconcile
@@ -119,7 +119,8 @@ vet: ## go vet in every module
 
 .PHONY: lint
 lint: ## golangci-lint, import direction included
-	$(GOLANGCI_LINT) run ./...
+	@set -e; for module in $(MODULES); do echo "golangci-lint $$module"; \
+		(cd $$module && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...); done
 
 .PHONY: tidy-check
 tidy-check: ## fail when a go.mod or go.sum is not tidy
