@@ -15,7 +15,7 @@ import (
 type Controller interface {
 	// Status is everything the daemon knows, as one immutable value.
 	Status() gitops.Status
-	// History is the newest attempts of a source, newest first.
+	// History is the newest attempts of a source, or of all when it is "".
 	History(ctx context.Context, source string, limit int) ([]gitops.Attempt, error)
 	// Show is the newest attempt of a revision ("" = the newest of all), with
 	// what it rendered to. A revision may be given as a prefix of its commit.
@@ -24,35 +24,28 @@ type Controller interface {
 	Diff(ctx context.Context, source string) ([]gitops.ObjectDiff, error)
 	// Verify explains the trust decision about a revision ("" = the head).
 	Verify(ctx context.Context, source, revision string) ([]gitops.Decision, error)
-	// Sync starts a cycle of a source now. It returns the number that the
-	// source's Cycle will have when that one has ended; a cycle that was under
-	// way already does not count.
-	Sync(ctx context.Context, source string, allowPrune int) (cycle int64, err error)
-	// Rollback goes back to a revision, given by a prefix of its commit, or to
-	// the one before ("") and stays there.
-	Rollback(ctx context.Context, source, to string, pin bool, by string) (gitops.Hold, error)
-	// Retry tries a revision again that failed.
-	Retry(ctx context.Context, source string) error
-	// Resume releases a hold or a suspension.
-	Resume(ctx context.Context, source string) error
-	// Suspend leaves a source alone until Resume.
-	Suspend(ctx context.Context, source, reason, by string) error
-	// Remove forgets a source, with its objects when prune is set.
-	Remove(ctx context.Context, source string, prune bool, by string) error
+	// Sync starts a cycle now, of one source or of all when it is "".
+	Sync(ctx context.Context, source string, r SyncRequest) (Ticket, error)
+	Rollback(ctx context.Context, source string, r RollbackRequest) (RollbackResponse, error)
+	Retry(ctx context.Context, source string) (Ticket, error)
+	Resume(ctx context.Context, source string) (Ticket, error)
+	Suspend(ctx context.Context, source string, r SuspendRequest) error
+	Remove(ctx context.Context, source string, r RemoveRequest) ([]gitops.Change, error)
 	// AcceptIdentity goes on under the node's new name.
 	AcceptIdentity(ctx context.Context) error
 }
 
-// SyncRequest asks for a cycle now, of one source or of all.
+// Ticket says what to wait for: a request is done when the source's Cycle, the
+// number of cycles that ended, has reached the number given here. A cycle that
+// was under way when the request came does not count.
+type Ticket struct {
+	Cycles map[string]int64 `json:"cycles"` // by source
+}
+
+// SyncRequest asks for a cycle now.
 type SyncRequest struct {
 	// AllowPrune is how many deletions are confirmed, 0 for none.
 	AllowPrune int `json:"allowPrune,omitempty"`
-}
-
-// SyncResponse says what to wait for: a source has synced when its Cycle has
-// reached the number given here.
-type SyncResponse struct {
-	Cycles map[string]int64 `json:"cycles"` // by source
 }
 
 // RollbackRequest asks to go back and stay there.
@@ -60,16 +53,28 @@ type RollbackRequest struct {
 	// To is a revision or the beginning of its commit, "" for the one before.
 	To  string `json:"to,omitempty"`
 	Pin bool   `json:"pin,omitempty"`
+	// By is who asked. The server says it, never the client.
+	By string `json:"-"`
+}
+
+// RollbackResponse is the hold that was set.
+type RollbackResponse struct {
+	Hold gitops.Hold `json:"hold"`
+	Ticket
 }
 
 // SuspendRequest asks to leave a source alone.
 type SuspendRequest struct {
 	Reason string `json:"reason"`
+	// By is who asked. The server says it, never the client.
+	By string `json:"-"`
 }
 
 // RemoveRequest asks to forget a source, with its objects when Prune is set.
 type RemoveRequest struct {
 	Prune bool `json:"prune,omitempty"`
+	// By is who asked. The server says it, never the client.
+	By string `json:"-"`
 }
 
 // Shown is one attempt and its manifests, in which the data of Secrets is

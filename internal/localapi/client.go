@@ -93,26 +93,24 @@ func (c *Client) Verify(ctx context.Context, source, revision string) ([]gitops.
 	return ask[[]gitops.Decision](ctx, c, http.MethodGet, pathVerify, query("source", source, "revision", revision), nil)
 }
 
-// Sync asks for a cycle now, of one source or of all when it is "".
-func (c *Client) Sync(ctx context.Context, source string, r SyncRequest) (SyncResponse, error) {
-	return ask[SyncResponse](ctx, c, http.MethodPost, pathSync, query("source", source), r)
+// Sync asks for a cycle now.
+func (c *Client) Sync(ctx context.Context, source string, r SyncRequest) (Ticket, error) {
+	return ask[Ticket](ctx, c, http.MethodPost, pathSync, query("source", source), r)
 }
 
 // Rollback asks to go back and stay there.
-func (c *Client) Rollback(ctx context.Context, source string, r RollbackRequest) (gitops.Hold, error) {
-	return ask[gitops.Hold](ctx, c, http.MethodPost, pathRollback, query("source", source), r)
+func (c *Client) Rollback(ctx context.Context, source string, r RollbackRequest) (RollbackResponse, error) {
+	return ask[RollbackResponse](ctx, c, http.MethodPost, pathRollback, query("source", source), r)
 }
 
 // Retry asks to try a revision again that failed.
-func (c *Client) Retry(ctx context.Context, source string) error {
-	_, err := ask[struct{}](ctx, c, http.MethodPost, pathRetry, query("source", source), nil)
-	return err
+func (c *Client) Retry(ctx context.Context, source string) (Ticket, error) {
+	return ask[Ticket](ctx, c, http.MethodPost, pathRetry, query("source", source), struct{}{})
 }
 
 // Resume releases a hold or a suspension.
-func (c *Client) Resume(ctx context.Context, source string) error {
-	_, err := ask[struct{}](ctx, c, http.MethodPost, pathResume, query("source", source), nil)
-	return err
+func (c *Client) Resume(ctx context.Context, source string) (Ticket, error) {
+	return ask[Ticket](ctx, c, http.MethodPost, pathResume, query("source", source), struct{}{})
 }
 
 // Suspend asks to leave a source alone.
@@ -121,10 +119,9 @@ func (c *Client) Suspend(ctx context.Context, source string, r SuspendRequest) e
 	return err
 }
 
-// Remove asks to forget a source.
-func (c *Client) Remove(ctx context.Context, source string, r RemoveRequest) error {
-	_, err := ask[struct{}](ctx, c, http.MethodPost, pathRemove, query("source", source), r)
-	return err
+// Remove asks to forget a source. The answer is what was deleted.
+func (c *Client) Remove(ctx context.Context, source string, r RemoveRequest) ([]gitops.Change, error) {
+	return ask[[]gitops.Change](ctx, c, http.MethodPost, pathRemove, query("source", source), r)
 }
 
 // AcceptIdentity asks to go on under the node's new name.

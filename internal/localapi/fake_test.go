@@ -56,7 +56,7 @@ func (c *controller) Status() gitops.Status {
 
 func (c *controller) History(_ context.Context, source string, limit int) ([]gitops.Attempt, error) {
 	day := time.Date(2026, 11, 22, 0, 0, len(source), 0, time.UTC)
-	return []gitops.Attempt{{ID: 1, Source: source, Started: day}}, c.note("history %s %d", source, limit)
+	return []gitops.Attempt{{ID: 1, Source: source, Started: day}}, c.note("history %q %d", source, limit)
 }
 
 func (c *controller) Show(_ context.Context, source, revision string) (gitops.Attempt, gitops.Manifests, error) {
@@ -70,32 +70,36 @@ func (c *controller) Diff(ctx context.Context, source string) ([]gitops.ObjectDi
 		c.hang <- struct{}{}
 		return nil, ctx.Err()
 	}
-	return []gitops.ObjectDiff{{Action: gitops.Configured, Diff: source}}, c.note("diff %s", source)
+	return []gitops.ObjectDiff{{Action: gitops.Configured, Diff: source}}, c.note("diff %q", source)
 }
 
 func (c *controller) Verify(_ context.Context, source, revision string) ([]gitops.Decision, error) {
 	return nil, c.note("verify %s %s", source, revision)
 }
 
-func (c *controller) Sync(_ context.Context, source string, allowPrune int) (int64, error) {
-	return 4, c.note("sync %s %d", source, allowPrune)
+func (c *controller) Sync(_ context.Context, source string, r localapi.SyncRequest) (localapi.Ticket, error) {
+	return localapi.Ticket{Cycles: map[string]int64{source: 4}}, c.note("sync %q %d", source, r.AllowPrune)
 }
 
-func (c *controller) Rollback(_ context.Context, source, to string, pin bool, by string) (gitops.Hold, error) {
-	return gitops.Hold{By: by, Pin: pin}, c.note("rollback %s %q %t by %s", source, to, pin, by)
+func (c *controller) Rollback(_ context.Context, source string, r localapi.RollbackRequest) (localapi.RollbackResponse, error) {
+	answer := localapi.RollbackResponse{Hold: gitops.Hold{By: r.By, Pin: r.Pin}, Ticket: localapi.Ticket{Cycles: map[string]int64{source: 5}}}
+	return answer, c.note("rollback %s %q %t by %s", source, r.To, r.Pin, r.By)
 }
 
-func (c *controller) Retry(_ context.Context, source string) error { return c.note("retry %s", source) }
-func (c *controller) Resume(_ context.Context, source string) error {
-	return c.note("resume %s", source)
+func (c *controller) Retry(_ context.Context, source string) (localapi.Ticket, error) {
+	return localapi.Ticket{}, c.note("retry %s", source)
 }
 
-func (c *controller) Suspend(_ context.Context, source, reason, by string) error {
-	return c.note("suspend %s %q by %s", source, reason, by)
+func (c *controller) Resume(_ context.Context, source string) (localapi.Ticket, error) {
+	return localapi.Ticket{}, c.note("resume %s", source)
 }
 
-func (c *controller) Remove(_ context.Context, source string, prune bool, by string) error {
-	return c.note("remove %s %t by %s", source, prune, by)
+func (c *controller) Suspend(_ context.Context, source string, r localapi.SuspendRequest) error {
+	return c.note("suspend %s %q by %s", source, r.Reason, r.By)
+}
+
+func (c *controller) Remove(_ context.Context, source string, r localapi.RemoveRequest) ([]gitops.Change, error) {
+	return nil, c.note("remove %s %t by %s", source, r.Prune, r.By)
 }
 
 func (c *controller) AcceptIdentity(context.Context) error { return c.note("accept") }

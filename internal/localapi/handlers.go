@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,19 +21,6 @@ func mustSource(r *http.Request) (string, error) {
 		return name, nil
 	}
 	return "", badRequest("the request names no source")
-}
-
-// sources is the source that the request names, or all of them.
-func (s *Server) sources(r *http.Request) ([]string, error) {
-	status, err := s.statusFor(source(r))
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, len(status.Sources))
-	for i, one := range status.Sources {
-		names[i] = one.Name
-	}
-	return names, nil
 }
 
 // statusFor is the status, of one source when it is named.
@@ -113,20 +99,11 @@ func (s *Server) history(r *http.Request) (any, error) {
 		}
 		limit = n
 	}
-	names, err := s.sources(r)
-	if err != nil {
-		return nil, err
+	attempts, err := s.cfg.Controller.History(r.Context(), source(r), limit)
+	if attempts == nil {
+		attempts = []gitops.Attempt{}
 	}
-	attempts := []gitops.Attempt{}
-	for _, name := range names {
-		more, err := s.cfg.Controller.History(r.Context(), name, limit)
-		if err != nil {
-			return nil, err
-		}
-		attempts = append(attempts, more...)
-	}
-	slices.SortStableFunc(attempts, func(a, b gitops.Attempt) int { return b.Started.Compare(a.Started) })
-	return attempts[:min(limit, len(attempts))], nil
+	return attempts, err
 }
 
 func (s *Server) show(r *http.Request) (any, error) {
@@ -153,19 +130,11 @@ func (s *Server) show(r *http.Request) (any, error) {
 }
 
 func (s *Server) diff(r *http.Request) (any, error) {
-	names, err := s.sources(r)
-	if err != nil {
-		return nil, err
+	diffs, err := s.cfg.Controller.Diff(r.Context(), source(r))
+	if diffs == nil {
+		diffs = []gitops.ObjectDiff{}
 	}
-	diffs := []gitops.ObjectDiff{}
-	for _, name := range names {
-		more, err := s.cfg.Controller.Diff(r.Context(), name)
-		if err != nil {
-			return nil, err
-		}
-		diffs = append(diffs, more...)
-	}
-	return diffs, nil
+	return diffs, err
 }
 
 func (s *Server) verify(r *http.Request) (any, error) {
@@ -188,22 +157,10 @@ func (s *Server) sync(r *http.Request) (any, error) {
 	if request.AllowPrune < 0 {
 		return nil, badRequest("allowPrune is negative")
 	}
-	names, err := s.sources(r)
-	if err != nil {
-		return nil, err
+	if request.AllowPrune > 0 && source(r) == "" {
+		return nil, badRequest("allowPrune confirms for one source, and the request names none")
 	}
-	if request.AllowPrune > 0 && source(r) == "" && len(names) > 1 {
-		return nil, badRequest("allowPrune is for one source, and there are %d", len(names))
-	}
-	answer := SyncResponse{Cycles: map[string]int64{}}
-	for _, name := range names {
-		cycle, err := s.cfg.Controller.Sync(r.Context(), name, request.AllowPrune)
-		if err != nil {
-			return nil, err
-		}
-		answer.Cycles[name] = cycle
-	}
-	return answer, nil
+	return s.cfg.Controller.Sync(r.Context(), source(r), request)
 }
 
 func (s *Server) rollback(r *http.Request) (any, error) {
@@ -215,7 +172,8 @@ func (s *Server) rollback(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.cfg.Controller.Rollback(r.Context(), name, request.To, request.Pin, by(r))
+	request.By = by(r)
+	return s.cfg.Controller.Rollback(r.Context(), name, request)
 }
 
 func (s *Server) retry(r *http.Request) (any, error) {
@@ -223,7 +181,7 @@ func (s *Server) retry(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct{}{}, s.cfg.Controller.Retry(r.Context(), name)
+	return s.cfg.Controller.Retry(r.Context(), name)
 }
 
 func (s *Server) resume(r *http.Request) (any, error) {
@@ -231,7 +189,7 @@ func (s *Server) resume(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct{}{}, s.cfg.Controller.Resume(r.Context(), name)
+	return s.cfg.Controller.Resume(r.Context(), name)
 }
 
 func (s *Server) suspend(r *http.Request) (any, error) {
@@ -246,7 +204,8 @@ func (s *Server) suspend(r *http.Request) (any, error) {
 	if strings.TrimSpace(request.Reason) == "" {
 		return nil, badRequest("the request gives no reason")
 	}
-	return struct{}{}, s.cfg.Controller.Suspend(r.Context(), name, request.Reason, by(r))
+	request.By = by(r)
+	return struct{}{}, s.cfg.Controller.Suspend(r.Context(), name, request)
 }
 
 func (s *Server) remove(r *http.Request) (any, error) {
@@ -258,7 +217,12 @@ func (s *Server) remove(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct{}{}, s.cfg.Controller.Remove(r.Context(), name, request.Prune, by(r))
+	request.By = by(r)
+	changes, err := s.cfg.Controller.Remove(r.Context(), name, request)
+	if changes == nil {
+		changes = []gitops.Change{}
+	}
+	return changes, err
 }
 
 func (s *Server) accept(r *http.Request) (any, error) {

@@ -29,22 +29,22 @@ func TestEveryRequestReachesTheController(t *testing.T) {
 		do   func() error
 		want []string
 	}{
-		{"history", func() error { _, err := client.History(ctx, "fleet", 3); return err }, []string{"history fleet 3"}},
-		{"history of all", func() error { _, err := client.History(ctx, "", 3); return err }, []string{"history fleet 3", "history base 3"}},
+		{"history", func() error { _, err := client.History(ctx, "fleet", 3); return err }, []string{`history "fleet" 3`}},
+		{"history of all", func() error { _, err := client.History(ctx, "", 3); return err }, []string{`history "" 3`}},
 		{"show", func() error { _, err := client.Show(ctx, "fleet", "main@sha1:3f", false); return err }, []string{"show fleet main@sha1:3f"}},
-		{"diff", func() error { _, err := client.Diff(ctx, "base"); return err }, []string{"diff base"}},
-		{"diff of all", func() error { _, err := client.Diff(ctx, ""); return err }, []string{"diff fleet", "diff base"}},
+		{"diff", func() error { _, err := client.Diff(ctx, "base"); return err }, []string{`diff "base"`}},
+		{"diff of all", func() error { _, err := client.Diff(ctx, ""); return err }, []string{`diff ""`}},
 		{"verify", func() error { _, err := client.Verify(ctx, "fleet", "3f2a"); return err }, []string{"verify fleet 3f2a"}},
-		{"sync", func() error { _, err := client.Sync(ctx, "fleet", localapi.SyncRequest{AllowPrune: 30}); return err }, []string{"sync fleet 30"}},
-		{"sync of all", func() error { _, err := client.Sync(ctx, "", localapi.SyncRequest{}); return err }, []string{"sync fleet 0", "sync base 0"}},
+		{"sync", func() error { _, err := client.Sync(ctx, "fleet", localapi.SyncRequest{AllowPrune: 30}); return err }, []string{`sync "fleet" 30`}},
+		{"sync of all", func() error { _, err := client.Sync(ctx, "", localapi.SyncRequest{}); return err }, []string{`sync "" 0`}},
 		{"rollback", func() error {
 			_, err := client.Rollback(ctx, "fleet", localapi.RollbackRequest{To: "3f2a", Pin: true})
 			return err
 		}, []string{`rollback fleet "3f2a" true by uid 0`}},
-		{"retry", func() error { return client.Retry(ctx, "fleet") }, []string{"retry fleet"}},
-		{"resume", func() error { return client.Resume(ctx, "fleet") }, []string{"resume fleet"}},
+		{"retry", func() error { _, err := client.Retry(ctx, "fleet"); return err }, []string{"retry fleet"}},
+		{"resume", func() error { _, err := client.Resume(ctx, "fleet"); return err }, []string{"resume fleet"}},
 		{"suspend", func() error { return client.Suspend(ctx, "fleet", localapi.SuspendRequest{Reason: "works"}) }, []string{`suspend fleet "works" by uid 0`}},
-		{"remove", func() error { return client.Remove(ctx, "fleet", localapi.RemoveRequest{Prune: true}) }, []string{"remove fleet true by uid 0"}},
+		{"remove", func() error { _, err := client.Remove(ctx, "fleet", localapi.RemoveRequest{Prune: true}); return err }, []string{"remove fleet true by uid 0"}},
 		{"accept", func() error { return client.AcceptIdentity(ctx) }, []string{"accept"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestErrorsKeepTheirReasonAndRemedy(t *testing.T) {
 		{Reason: gitops.APIUnreachable, Message: "m", Remedy: "r", Commit: "c", Object: &gitops.ObjectRef{Kind: "Pod"}},
 	} {
 		client := localapi.NewClient(serve(t, &controller{status: twoSources(), err: want}))
-		err := client.Retry(t.Context(), "fleet")
+		_, err := client.Retry(t.Context(), "fleet")
 		got, ok := errors.AsType[*gitops.Error](err)
 		if !ok {
 			t.Fatalf("%T: %v", err, err)
@@ -136,7 +136,7 @@ func TestErrorsKeepTheirReasonAndRemedy(t *testing.T) {
 		}
 	}
 	client := localapi.NewClient(serve(t, &controller{status: twoSources(), err: errors.New("disk full")}))
-	if err := client.Retry(t.Context(), "fleet"); gitops.ReasonOf(err) != gitops.Internal || !strings.Contains(err.Error(), "disk full") {
+	if _, err := client.Retry(t.Context(), "fleet"); gitops.ReasonOf(err) != gitops.Internal || !strings.Contains(err.Error(), "disk full") {
 		t.Errorf("error without a reason: %v", err)
 	}
 }
@@ -160,7 +160,7 @@ func TestBadRequests(t *testing.T) {
 		{"no reason", "POST", "/v1/suspend?source=fleet", `{"reason":" "}`, 400, "gives no reason"},
 		{"limit", "GET", "/v1/history?limit=1001", "", 400, "limit is not a number from 1 to 1000"},
 		{"negative", "POST", "/v1/sync?source=fleet", `{"allowPrune":-1}`, 400, "negative"},
-		{"confirmation for all", "POST", "/v1/sync", `{"allowPrune":5}`, 400, "allowPrune is for one source, and there are 2"},
+		{"confirmation for all", "POST", "/v1/sync", `{"allowPrune":5}`, 400, "allowPrune confirms for one source"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, err := http.NewRequestWithContext(t.Context(), test.method, "http://edgeagent"+test.path, strings.NewReader(test.body))
