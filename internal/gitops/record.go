@@ -26,6 +26,9 @@ type SourceState struct {
 	// OnRemove is what becomes of the objects when the source leaves the
 	// node's file: "orphan" or "prune".
 	OnRemove string
+	// AllowPrune is how many deletions a person confirmed and no prune has used
+	// up yet.
+	AllowPrune int
 }
 
 // BeginRequest opens an attempt: everything in it is on disk before the first
@@ -57,6 +60,9 @@ type Outcome struct {
 	// Remember keeps a failed revision and its digest from being tried again:
 	// the revision is to blame, not the host.
 	Remember bool
+	// Untouched says of a failed attempt that nothing was written: what only it
+	// announced is not owned any more.
+	Untouched bool
 	// HealthLeft is the health time that remains, for a resume.
 	HealthLeft time.Duration
 }

@@ -11,50 +11,31 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-// Result is what a phase of an attempt brought.
-type Result struct {
-	// Changes is what was done to the cluster on the way to the phase.
-	Changes []gitops.Change
-	// Inventory holds what was applied: digest, UID and fields of each object. It
-	// is recorded at any phase, at Failed too: objects that were written before
-	// the failure are ours all the same.
-	Inventory gitops.Inventory
-	// Exact says, at Pruned, that Inventory is everything that the source owns.
-	// Without it the source goes on owning the union.
-	Exact bool
-	// Reason and Message say why the attempt failed.
-	Reason  gitops.Reason
-	Message string
-	// HostFault says, at Failed, that the revision is not to blame: it is not
-	// remembered as failed and may be tried again.
-	HostFault bool
-	// Untouched says, at Failed, that nothing was written to the cluster: what
-	// the attempt announced is forgotten again. It is ignored for an attempt that
-	// was resumed, because nobody knows what its earlier life wrote.
-	Untouched bool
-}
-
 // Advance moves an attempt to a phase and records everything that belongs to
 // the move, in one transaction:
 //
 //   - Applied: applied moves to the attempt's revision.
 //   - Healthy: healthy moves to it, and its failures are forgotten.
-//   - Pruned: the inventory becomes exact, and a permission to prune is used up.
-//   - Failed: the revision and its digest are remembered as failed, unless the
-//     host is to blame or the attempt was Interrupted or Superseded.
+//   - Pruned: the inventory becomes exact (without Exact the source goes on
+//     owning the union), and deletions use up the permission to prune.
+//   - Failed: the revision and its digest are remembered as failed, if the
+//     outcome says so. An attempt that was Interrupted or Superseded never is.
+//
+// Items are recorded at any phase, at Failed too: objects that were written
+// before the failure are ours all the same.
 //
 // A move that gitops.Phase.MayMove does not allow is a Conflict. After an error
 // it is unknown whether the move is on disk: read State again.
-func (j *Journal) Advance(ctx context.Context, id int64, to gitops.Phase, r Result) error {
+func (j *Journal) Advance(ctx context.Context, id int64, to gitops.Phase, o gitops.Outcome) error {
 	now := j.moment(time.Time{})
 	_, err := j.change(ctx, id, "move to "+string(to), func(ctx context.Context, tx *sql.Tx, a gitops.Attempt) error {
-		return j.move(ctx, tx, a, to, r, now)
+		return j.move(ctx, tx, a, to, o, now)
 	})
 	return err
 }
 
 // move is the one place where a phase changes.
-func (j *Journal) move(ctx context.Context, tx *sql.Tx, a gitops.Attempt, to gitops.Phase, r Result, now time.Time) error {
+func (j *Journal) move(ctx context.Context, tx *sql.Tx, a gitops.Attempt, to gitops.Phase, o gitops.Outcome, now time.Time) error {
 	if !a.Phase.MayMove(to) {
 		return &gitops.Error{
 			Reason:  gitops.Conflict,
@@ -65,27 +46,31 @@ func (j *Journal) move(ctx context.Context, tx *sql.Tx, a gitops.Attempt, to git
 	if to.Closed() {
 		ended = now.UnixMicro()
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE attempts SET phase = ?, ended = ?, reason = ?, message = ? WHERE id = ?",
-		to, ended, r.Reason, r.Message, a.ID); err != nil {
+	left := a.HealthLeft
+	if o.HealthLeft > 0 {
+		left = o.HealthLeft
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE attempts SET phase = ?, ended = ?, reason = ?, message = ?, health_left = ? WHERE id = ?",
+		to, ended, o.Reason, o.Message, int64(left), a.ID); err != nil {
 		return err
 	}
-	if err := j.enter(ctx, tx, a.ID, to, now, r.Changes); err != nil {
+	if err := j.enter(ctx, tx, a.ID, to, now, o.Changes); err != nil {
 		return err
 	}
-	if to == gitops.PhasePruned && r.Exact {
-		if err := replaceInventory(ctx, tx, a.Source, a.ID, r.Inventory); err != nil {
+	if to == gitops.PhasePruned && o.Exact {
+		if err := replaceInventory(ctx, tx, a.Source, a.ID, o.Inventory); err != nil {
 			return err
 		}
-	} else if err := recordItems(ctx, tx, a.Source, a.ID, r.Inventory); err != nil {
+	} else if err := recordItems(ctx, tx, a.Source, a.ID, o.Inventory); err != nil {
 		return err
 	}
 	switch to {
 	case gitops.PhaseApplied, gitops.PhaseHealthy:
 		return moveState(ctx, tx, a, to, now)
 	case gitops.PhasePruned:
-		return spendPermission(ctx, tx, a.Source, r.Changes)
+		return spendPermission(ctx, tx, a.Source, o.Changes)
 	case gitops.PhaseFailed:
-		return fail(ctx, tx, a, r)
+		return fail(ctx, tx, a, o)
 	}
 	return nil
 }
@@ -129,13 +114,14 @@ func spendPermission(ctx context.Context, tx *sql.Tx, source string, changes []g
 	return nil
 }
 
-func fail(ctx context.Context, tx *sql.Tx, a gitops.Attempt, r Result) error {
-	if r.Untouched && a.Resumes == 0 && a.Phase == gitops.PhaseIntent {
+func fail(ctx context.Context, tx *sql.Tx, a gitops.Attempt, o gitops.Outcome) error {
+	// Of an attempt that was resumed, nobody knows what its earlier life wrote.
+	if o.Untouched && a.Resumes == 0 && a.Phase == gitops.PhaseIntent {
 		if err := forgetAnnounced(ctx, tx, a.Source, a.ID); err != nil {
 			return err
 		}
 	}
-	if r.HostFault || r.Reason == gitops.Interrupted || r.Reason == gitops.Superseded {
+	if !o.Remember || o.Reason == gitops.Interrupted || o.Reason == gitops.Superseded {
 		return nil
 	}
 	_, err := tx.ExecContext(ctx, "INSERT INTO failures (attempt, source, revision, digest) VALUES (?, ?, ?, ?)",

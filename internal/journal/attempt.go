@@ -77,11 +77,12 @@ func (j *Journal) Resume(ctx context.Context, id int64) (gitops.Attempt, error) 
 }
 
 // SetHealthLeft records how much of an attempt's health timeout remains.
-func (j *Journal) SetHealthLeft(ctx context.Context, id int64, left time.Duration) (gitops.Attempt, error) {
-	return j.change(ctx, id, "record the health time of", func(ctx context.Context, tx *sql.Tx, a gitops.Attempt) error {
+func (j *Journal) SetHealthLeft(ctx context.Context, id int64, left time.Duration) error {
+	_, err := j.change(ctx, id, "record the health time of", func(ctx context.Context, tx *sql.Tx, a gitops.Attempt) error {
 		_, err := tx.ExecContext(ctx, "UPDATE attempts SET health_left = ? WHERE id = ?", int64(left), id)
 		return err
 	})
+	return err
 }
 
 // change alters an attempt that must be open, in one transaction, and returns

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
-	"github.com/edgeagent/edgeagent/internal/journal"
 )
 
 func TestAnAttemptMovesThroughItsPhases(t *testing.T) {
@@ -22,16 +21,16 @@ func TestAnAttemptMovesThroughItsPhases(t *testing.T) {
 		t.Errorf("after Begin: %+v", s)
 	}
 	change := gitops.Change{Ref: ref("one"), Action: gitops.Created, Reason: gitops.BecauseNew}
-	advance(t, j, a.ID, gitops.PhaseApplied, journal.Result{Changes: []gitops.Change{change}, Inventory: applied(m)})
+	advance(t, j, a.ID, gitops.PhaseApplied, gitops.Outcome{Changes: []gitops.Change{change}, Inventory: applied(m)})
 	if s := state(t, j); revisionOf(s.Applied) != m.Revision || s.Healthy != nil || s.Open.Phase != gitops.PhaseApplied {
 		t.Errorf("after Applied: %+v", s)
 	}
-	advance(t, j, a.ID, gitops.PhaseHealthy, journal.Result{})
+	advance(t, j, a.ID, gitops.PhaseHealthy, gitops.Outcome{})
 	if s := state(t, j); revisionOf(s.Healthy) != m.Revision || s.Open == nil {
 		t.Errorf("after Healthy: %+v", s)
 	}
 	deleted := gitops.Change{Ref: ref("zero"), Action: gitops.Deleted, Reason: gitops.BecausePruned}
-	advance(t, j, a.ID, gitops.PhasePruned, journal.Result{Changes: []gitops.Change{deleted}, Inventory: applied(m), Exact: true})
+	advance(t, j, a.ID, gitops.PhasePruned, gitops.Outcome{Changes: []gitops.Change{deleted}, Inventory: applied(m), Exact: true})
 	got := must(j.Attempt(t.Context(), a.ID))(t)
 	if s := state(t, j); s.Open != nil || got.Ended.IsZero() || !slices.Equal(got.Changes, []gitops.Change{change, deleted}) {
 		t.Errorf("after Pruned: %+v, %+v", s, got)
@@ -57,9 +56,9 @@ func TestOnlyLegalMovesAreMade(t *testing.T) {
 				j := open(t, t.TempDir(), small)
 				a := begin(t, j, manifests(revision("a"), "one=1"))
 				for _, p := range path {
-					advance(t, j, a.ID, p, journal.Result{})
+					advance(t, j, a.ID, p, gitops.Outcome{})
 				}
-				err := j.Advance(t.Context(), a.ID, to, journal.Result{})
+				err := j.Advance(t.Context(), a.ID, to, gitops.Outcome{})
 				got := must(j.Attempt(t.Context(), a.ID))(t)
 				if from.MayMove(to) {
 					check(t, err)
@@ -81,24 +80,23 @@ func TestBeginIsRefusedWhileAnAttemptIsOpen(t *testing.T) {
 	j := open(t, t.TempDir(), small)
 	begin(t, j, manifests(revision("a"), "one=1"))
 	m := manifests(revision("b"), "one=2")
-	_, err := j.Begin(t.Context(), journal.Begin{Source: "fleet", Revision: m.Revision, Manifests: m, Plan: plan(nil, m)})
+	_, err := j.Begin(t.Context(), gitops.BeginRequest{Source: "fleet", Revision: m.Revision, Plan: plan(nil, m)})
 	wantReason(t, err, gitops.Conflict, "is open (Intent)", "resume or close")
 	if got := must(j.Attempts(t.Context(), "fleet", 0))(t); len(got) != 1 {
 		t.Errorf("attempts are %+v", got)
 	}
 	// Another source is not in the way.
-	_, err = j.Begin(t.Context(), journal.Begin{Source: "other", Revision: m.Revision, Manifests: m, Plan: plan(nil, m)})
+	_, err = j.Begin(t.Context(), gitops.BeginRequest{Source: "other", Revision: m.Revision, Plan: plan(nil, m)})
 	check(t, err)
 }
 
 func TestBeginNeedsATarget(t *testing.T) {
 	j := open(t, t.TempDir(), small)
-	_, err := j.Begin(t.Context(), journal.Begin{Source: "fleet", Revision: revision("a")})
+	_, err := j.Begin(t.Context(), gitops.BeginRequest{Source: "fleet", Revision: revision("a")})
 	wantReason(t, err, gitops.BadRequest)
 }
 
 func TestSupersedingClosesTheOpenAttempt(t *testing.T) {
-	supersede := func(b *journal.Begin) { b.Supersedes = true }
 	for _, c := range []struct {
 		path []gitops.Phase
 		want gitops.Phase
@@ -111,9 +109,9 @@ func TestSupersedingClosesTheOpenAttempt(t *testing.T) {
 		converge(t, j, manifests(revision("0"), "zero=0"))
 		first := begin(t, j, manifests(revision("a"), "one=1"))
 		for _, p := range c.path {
-			advance(t, j, first.ID, p, journal.Result{})
+			advance(t, j, first.ID, p, gitops.Outcome{})
 		}
-		second := begin(t, j, manifests(revision("b"), "two=2"), supersede)
+		second := begin(t, j, manifests(revision("b"), "two=2"), func(b *gitops.BeginRequest) { b.Supersedes = first.ID })
 		got := must(j.Attempt(t.Context(), first.ID))(t)
 		if got.Phase != c.want || got.Reason != gitops.Superseded || got.Ended.IsZero() {
 			t.Errorf("superseded after %v: %+v", c.path, got)
@@ -135,7 +133,7 @@ func TestResumesAreCountedAndHealthTimeIsKept(t *testing.T) {
 	j := open(t, dir, small)
 	a := begin(t, j, manifests(revision("a"), "one=1"))
 	for want := 1; want <= 3; want++ {
-		must(j.SetHealthLeft(t.Context(), a.ID, time.Duration(want)*time.Second))(t)
+		check(t, j.SetHealthLeft(t.Context(), a.ID, time.Duration(want)*time.Second))
 		got := must(j.Resume(t.Context(), a.ID))(t)
 		if got.Resumes != want || got.HealthLeft != time.Duration(want)*time.Second {
 			t.Errorf("resumed: %+v", got)
@@ -146,7 +144,7 @@ func TestResumesAreCountedAndHealthTimeIsKept(t *testing.T) {
 			t.Errorf("after a crash: %+v", s.Open)
 		}
 	}
-	advance(t, j, a.ID, gitops.PhaseFailed, journal.Result{Reason: gitops.ResumedTooOften})
+	advance(t, j, a.ID, gitops.PhaseFailed, gitops.Outcome{Reason: gitops.ResumedTooOften})
 	_, err := j.Resume(t.Context(), a.ID)
 	wantReason(t, err, gitops.Conflict, "closed")
 	_, err = j.Resume(t.Context(), a.ID+1)
@@ -157,7 +155,7 @@ func TestThePlanIsThereAfterACrash(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir, small)
 	m := manifests(revision("a"), "one=1", "two=2")
-	a := begin(t, j, m, func(b *journal.Begin) {
+	a := begin(t, j, m, func(b *gitops.BeginRequest) {
 		b.Plan.UnhealthyBefore = []gitops.ObjectRef{ref("camera")}
 		b.Plan.Prune = []gitops.Change{{Ref: ref("old"), Action: gitops.Deleted}}
 	})

@@ -11,37 +11,20 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-// Begin is what an attempt is begun with.
-type Begin struct {
-	Source   string
-	Revision gitops.Revision
-	Cause    gitops.Cause
-	// Plan is what will be done. Its Inventory, and whatever it applies, is
-	// announced: owned from here on.
-	Plan gitops.Plan
-	// Manifests is the target. It is kept, so that the attempt can be taken up
-	// without Git, and gone back to later.
-	Manifests gitops.Manifests
-	// Undoes is the attempt that this one takes back, 0 if none.
-	Undoes int64
-	Signer string
-	// HealthTimeout is the time that the attempt may take to become healthy.
-	HealthTimeout time.Duration
-	// Supersedes closes the attempt that is open, in the same transaction: as
-	// Failed, or as Pruned when it was Healthy already (what it had still to
-	// prune stays owned, and falls to this attempt). Without it, Begin fails with
-	// Conflict while an attempt of the source is open.
-	Supersedes bool
-}
-
 // Begin records an attempt at phase Intent: the target, its manifests and the
 // union of the old and the new inventory, in one transaction. Nothing may be
 // written to the cluster before it returned. A crash right after it leaves an
 // open attempt that owns more than there is, which is harmless; the other order
 // would leave objects that nobody owns.
-func (j *Journal) Begin(ctx context.Context, b Begin) (gitops.Attempt, error) {
+//
+// While another attempt of the source is open, Begin fails with Conflict, unless
+// that one is superseded: it is then closed in the same transaction, as Failed,
+// or as Pruned when it was Healthy already. What it had still to prune stays
+// owned and falls to the new attempt.
+func (j *Journal) Begin(ctx context.Context, b gitops.BeginRequest) (gitops.Attempt, error) {
 	doing := fmt.Sprintf("begin an attempt at %s of source %s", b.Revision.Short(), b.Source)
-	if b.Source == "" || b.Revision == "" || b.Manifests.Digest == "" {
+	target := b.Plan.Manifests
+	if b.Source == "" || b.Revision == "" || target.Digest == "" {
 		return gitops.Attempt{}, &gitops.Error{Reason: gitops.BadRequest, Message: doing + ": source, revision or digest is missing"}
 	}
 	b.Plan.Source = b.Source
@@ -61,12 +44,12 @@ func (j *Journal) Begin(ctx context.Context, b Begin) (gitops.Attempt, error) {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO sources (name) VALUES (?) ON CONFLICT DO NOTHING", b.Source); err != nil {
 			return err
 		}
-		if err := j.storeManifests(ctx, tx, b.Source, b.Manifests); err != nil {
+		if err := j.storeManifests(ctx, tx, b.Source, target); err != nil {
 			return err
 		}
 		done, err := tx.ExecContext(ctx, `INSERT INTO attempts
 			(source, revision, digest, cause, phase, undoes, signer, health_left, started, plan)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, b.Source, b.Revision, b.Manifests.Digest, b.Cause,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, b.Source, b.Revision, target.Digest, b.Cause,
 			gitops.PhaseIntent, b.Undoes, b.Signer, int64(b.HealthTimeout), now.UnixMicro(), packed)
 		if err != nil {
 			return err
@@ -78,7 +61,7 @@ func (j *Journal) Begin(ctx context.Context, b Begin) (gitops.Attempt, error) {
 		if err := j.enter(ctx, tx, id, gitops.PhaseIntent, now, nil); err != nil {
 			return err
 		}
-		if err := announce(ctx, tx, b.Source, id, announced, b.Manifests); err != nil {
+		if err := announce(ctx, tx, b.Source, id, announced, target); err != nil {
 			return err
 		}
 		begun, err = j.theAttempt(ctx, tx, id)
@@ -88,12 +71,12 @@ func (j *Journal) Begin(ctx context.Context, b Begin) (gitops.Attempt, error) {
 }
 
 // makeRoom closes the attempt that is open, if the new one may supersede it.
-func (j *Journal) makeRoom(ctx context.Context, tx *sql.Tx, b Begin, doing string, now time.Time) error {
+func (j *Journal) makeRoom(ctx context.Context, tx *sql.Tx, b gitops.BeginRequest, doing string, now time.Time) error {
 	open, err := j.oneAttempt(ctx, tx, "WHERE source = ? AND ended = 0", b.Source)
 	if err != nil || open == nil {
 		return err
 	}
-	if !b.Supersedes {
+	if b.Supersedes != open.ID {
 		return &gitops.Error{
 			Reason:  gitops.Conflict,
 			Message: fmt.Sprintf("%s: attempt %d is open (%s)", doing, open.ID, open.Phase),
@@ -104,7 +87,7 @@ func (j *Journal) makeRoom(ctx context.Context, tx *sql.Tx, b Begin, doing strin
 	if !open.Phase.MayMove(to) {
 		to = gitops.PhasePruned
 	}
-	return j.move(ctx, tx, *open, to, Result{
+	return j.move(ctx, tx, *open, to, gitops.Outcome{
 		Reason:  gitops.Superseded,
 		Message: "superseded by " + b.Revision.Short(),
 	}, now)

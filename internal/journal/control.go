@@ -52,6 +52,15 @@ func (j *Journal) AllowPrune(ctx context.Context, source string, n int) error {
 	})
 }
 
+// Configure records what becomes of a source's objects when it leaves the node's
+// file ("orphan" or "prune"): by then the file does not say it any more.
+func (j *Journal) Configure(ctx context.Context, source, onRemove string) error {
+	return j.edit(ctx, source, "record the configuration of source "+source, func(r *sourceRow) error {
+		r.OnRemove = onRemove
+		return nil
+	})
+}
+
 // SetClusterUID records which cluster the source was applied to.
 func (j *Journal) SetClusterUID(ctx context.Context, source, uid string) error {
 	return j.edit(ctx, source, "record the cluster of source "+source, func(r *sourceRow) error {
@@ -66,14 +75,14 @@ func (j *Journal) SetClusterUID(ctx context.Context, source, uid string) error {
 func (j *Journal) PinIntroduction(ctx context.Context, source string, commit gitops.Hash) error {
 	doing := fmt.Sprintf("pin the introduction of source %s to %s", source, commit.Short())
 	return j.edit(ctx, source, doing, func(r *sourceRow) error {
-		if r.Introduction != "" && r.Introduction != string(commit) {
+		if r.Introduction != "" && r.Introduction != commit {
 			return &gitops.Error{
 				Reason:  gitops.Conflict,
-				Message: fmt.Sprintf("%s: it is pinned to %s", doing, gitops.Hash(r.Introduction).Short()),
+				Message: fmt.Sprintf("%s: it is pinned to %s", doing, r.Introduction.Short()),
 				Remedy:  "name the introduction in the configuration, or remove the source and add it again",
 			}
 		}
-		r.Introduction = string(commit)
+		r.Introduction = commit
 		return nil
 	})
 }

@@ -37,22 +37,6 @@ func (j *Journal) Owned(ctx context.Context, source string) (gitops.Inventory, e
 	return out, err
 }
 
-// Unsettled lists the attempts that took objects in and never became healthy,
-// though they are closed: what an undoing attempt takes back. It is never nil.
-func (j *Journal) Unsettled(ctx context.Context, source string) (map[int64]bool, error) {
-	out := map[int64]bool{}
-	err := j.read(ctx, "list what is to be undone in source "+source, func(ctx context.Context, q querier) error {
-		return each(ctx, q, func(rows *sql.Rows) error {
-			var id int64
-			err := rows.Scan(&id)
-			out[id] = true
-			return err
-		}, `SELECT DISTINCT entered FROM inventory JOIN attempts ON attempts.id = entered
-			WHERE inventory.source = ? AND phase = ?`, source, gitops.PhaseFailed)
-	})
-	return out, err
-}
-
 // Record notes what was applied outside an attempt, e.g. after drift was
 // repaired.
 func (j *Journal) Record(ctx context.Context, source string, items []gitops.Item) error {

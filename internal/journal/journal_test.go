@@ -100,12 +100,12 @@ func applied(m gitops.Manifests) gitops.Inventory {
 }
 
 // begin begins an attempt at m.
-func begin(t testing.TB, j *journal.Journal, m gitops.Manifests, change ...func(*journal.Begin)) gitops.Attempt {
+func begin(t testing.TB, j *journal.Journal, m gitops.Manifests, change ...func(*gitops.BeginRequest)) gitops.Attempt {
 	t.Helper()
 	ctx := context.Background()
 	owned := must(j.Owned(ctx, "fleet"))(t)
-	b := journal.Begin{
-		Source: "fleet", Revision: m.Revision, Cause: gitops.CauseUpdate, Plan: plan(owned, m), Manifests: m,
+	b := gitops.BeginRequest{
+		Source: "fleet", Revision: m.Revision, Cause: gitops.CauseUpdate, Plan: plan(owned, m),
 		Signer: "ada", HealthTimeout: 5 * time.Minute,
 	}
 	for _, c := range change {
@@ -115,21 +115,21 @@ func begin(t testing.TB, j *journal.Journal, m gitops.Manifests, change ...func(
 }
 
 // converge takes m all the way to Pruned.
-func converge(t testing.TB, j *journal.Journal, m gitops.Manifests, change ...func(*journal.Begin)) gitops.Attempt {
+func converge(t testing.TB, j *journal.Journal, m gitops.Manifests, change ...func(*gitops.BeginRequest)) gitops.Attempt {
 	t.Helper()
 	a := begin(t, j, m, change...)
-	advance(t, j, a.ID, gitops.PhaseApplied, journal.Result{Inventory: applied(m)})
-	advance(t, j, a.ID, gitops.PhaseHealthy, journal.Result{})
-	advance(t, j, a.ID, gitops.PhasePruned, journal.Result{Inventory: applied(m), Exact: true})
+	advance(t, j, a.ID, gitops.PhaseApplied, gitops.Outcome{Inventory: applied(m)})
+	advance(t, j, a.ID, gitops.PhaseHealthy, gitops.Outcome{})
+	advance(t, j, a.ID, gitops.PhasePruned, gitops.Outcome{Inventory: applied(m), Exact: true})
 	return must(j.Attempt(context.Background(), a.ID))(t)
 }
 
-func advance(t testing.TB, j *journal.Journal, id int64, to gitops.Phase, r journal.Result) {
+func advance(t testing.TB, j *journal.Journal, id int64, to gitops.Phase, r gitops.Outcome) {
 	t.Helper()
 	check(t, j.Advance(context.Background(), id, to, r))
 }
 
-func state(t testing.TB, j *journal.Journal) journal.State {
+func state(t testing.TB, j *journal.Journal) gitops.SourceState {
 	t.Helper()
 	return must(j.State(context.Background(), "fleet"))(t)
 }
@@ -179,8 +179,11 @@ func TestEverythingSurvivesReopening(t *testing.T) {
 	j = open(t, dir, small)
 	after := state(t, j)
 	if revisionOf(after.Healthy) != m.Revision || *after.Healthy != *before.Healthy || *after.Accepted != *before.Accepted ||
-		after.NodeName != "store-1" || after.ClusterUID != "u-1" || after.Open != nil {
+		after.ClusterUID != "u-1" || after.Open != nil {
 		t.Errorf("state is %+v", after)
+	}
+	if name := must(j.NodeName(t.Context()))(t); name != "store-1" {
+		t.Errorf("node is %q", name)
 	}
 	got := must(j.Manifests(t.Context(), "fleet", m.Digest))(t)
 	if string(got.Bytes()) != string(m.Bytes()) || got.Revision != m.Revision || got.Digest != m.Digest || len(got.Bundles) != 1 {

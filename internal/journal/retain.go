@@ -74,7 +74,8 @@ func retention(old int64) []selection {
 			AND id NOT IN (SELECT attempt FROM failures)
 			AND NOT (phase = ?3 AND id IN (SELECT entered FROM inventory i WHERE i.source = attempts.source))
 			AND id NOT IN (SELECT max(a.id) FROM attempts a JOIN healthy h ON h.source = a.source AND h.digest = a.digest
-				WHERE a.phase != ?3 GROUP BY h.id)`, []any{old, keptAttempts, gitops.PhaseFailed}},
+				WHERE a.phase IN (?4, ?5) GROUP BY h.id)`,
+			[]any{old, keptAttempts, gitops.PhaseFailed, gitops.PhaseHealthy, gitops.PhasePruned}},
 		{`FROM manifests WHERE digest NOT IN (SELECT a.digest FROM attempts a WHERE a.source = manifests.source ORDER BY a.id DESC LIMIT ?)
 			AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.source = manifests.source AND a.digest = manifests.digest AND a.ended = 0)
 			AND NOT EXISTS (SELECT 1 FROM healthy h WHERE h.source = manifests.source AND h.digest = manifests.digest)

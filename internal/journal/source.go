@@ -13,34 +13,11 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-// State is what the journal says about one source, all of one moment.
-type State struct {
-	Source string
-	// Accepted is the newest revision that trust let through. It only moves
-	// when Accept is called.
-	Accepted *gitops.At
-	// Applied is the newest revision of which every object was written.
-	Applied *gitops.At
-	// Healthy is the last healthy revision: where a rollback goes.
-	Healthy   *gitops.At
-	Refused   *gitops.Refusal
-	Hold      *gitops.Hold
-	Suspended *gitops.Suspension
-	// Failed is the newest remembered failure of the accepted revision or
-	// digest: it is not tried again until Forget.
-	Failed *gitops.Attempt
-	// Open is the attempt that is not closed, nil when there is none.
-	Open         *gitops.Attempt
-	ClusterUID   string
-	NodeName     string // of the node, not of the source
-	Introduction string // pinned by the first verified head, "" when configured
-	AllowPrune   int
-}
-
-// State reads everything about a source. One that was never seen has an empty
-// state.
-func (j *Journal) State(ctx context.Context, source string) (State, error) {
-	s := State{Source: source}
+// State reads everything about a source, all of one moment. One that was never
+// seen has an empty state. Failed is the newest remembered failure of what is
+// accepted, by revision or by digest.
+func (j *Journal) State(ctx context.Context, source string) (gitops.SourceState, error) {
+	s := gitops.SourceState{Source: source}
 	err := j.read(ctx, "read the state of source "+source, func(ctx context.Context, q querier) error {
 		row, err := readSource(ctx, q, source)
 		if err != nil {
@@ -48,10 +25,8 @@ func (j *Journal) State(ctx context.Context, source string) (State, error) {
 		}
 		s.Accepted, s.Applied, s.Healthy = row.Accepted, row.Applied, row.Healthy
 		s.Refused, s.Hold, s.Suspended = row.Refused, row.Hold, row.Suspended
-		s.ClusterUID, s.Introduction, s.AllowPrune = row.ClusterUID, row.Introduction, row.AllowPrune
-		if s.NodeName, err = readMeta(ctx, q, "node"); err != nil {
-			return err
-		}
+		s.ClusterUID, s.Introduction = row.ClusterUID, row.Introduction
+		s.OnRemove, s.AllowPrune = row.OnRemove, row.AllowPrune
 		if s.Open, err = j.oneAttempt(ctx, q, "WHERE source = ? AND ended = 0", source); err != nil {
 			return err
 		}
@@ -103,16 +78,18 @@ type sourceRow struct {
 	Refused                    *gitops.Refusal
 	Hold                       *gitops.Hold
 	Suspended                  *gitops.Suspension
-	ClusterUID, Introduction   string
+	ClusterUID                 string
+	Introduction               gitops.Hash
+	OnRemove                   string
 	AllowPrune                 int
 }
 
 func readSource(ctx context.Context, q querier, name string) (sourceRow, error) {
 	var r sourceRow
 	err := q.QueryRowContext(ctx, `SELECT accepted, applied, healthy, refused, hold, suspended,
-		cluster_uid, introduction, allow_prune FROM sources WHERE name = ?`, name).Scan(
+		cluster_uid, introduction, on_remove, allow_prune FROM sources WHERE name = ?`, name).Scan(
 		asJSON(&r.Accepted), asJSON(&r.Applied), asJSON(&r.Healthy), asJSON(&r.Refused), asJSON(&r.Hold),
-		asJSON(&r.Suspended), &r.ClusterUID, &r.Introduction, &r.AllowPrune)
+		asJSON(&r.Suspended), &r.ClusterUID, &r.Introduction, &r.OnRemove, &r.AllowPrune)
 	if errors.Is(err, sql.ErrNoRows) {
 		return sourceRow{}, nil
 	}
@@ -132,14 +109,14 @@ func writeSource(ctx context.Context, tx *sql.Tx, name string, r sourceRow) erro
 		columns[i] = string(text)
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO sources
-		(name, accepted, applied, healthy, refused, hold, suspended, cluster_uid, introduction, allow_prune)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		(name, accepted, applied, healthy, refused, hold, suspended, cluster_uid, introduction, on_remove, allow_prune)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET accepted = excluded.accepted, applied = excluded.applied,
 		healthy = excluded.healthy, refused = excluded.refused, hold = excluded.hold,
 		suspended = excluded.suspended, cluster_uid = excluded.cluster_uid,
-		introduction = excluded.introduction, allow_prune = excluded.allow_prune`,
+		introduction = excluded.introduction, on_remove = excluded.on_remove, allow_prune = excluded.allow_prune`,
 		name, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5],
-		r.ClusterUID, r.Introduction, r.AllowPrune)
+		r.ClusterUID, r.Introduction, r.OnRemove, r.AllowPrune)
 	return err
 }
 

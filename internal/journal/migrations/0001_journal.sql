@@ -20,6 +20,7 @@ CREATE TABLE sources (
   suspended    TEXT,
   cluster_uid  TEXT NOT NULL DEFAULT '',
   introduction TEXT NOT NULL DEFAULT '',
+  on_remove    TEXT NOT NULL DEFAULT '',
   allow_prune  INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
