@@ -121,24 +121,6 @@ func TestRequestsListsReadsToo(t *testing.T) {
 	})
 }
 
-func TestAuditLogGoesOnAfterAKill(t *testing.T) {
-	c := start(t)
-	kube := client(t, c)
-	since := time.Now()
-	createConfigMap(t, kube, "one")
-	if err := c.KillAPIServer(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.StartAPIServer(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	createConfigMap(t, kube, "two")
-	got, err := c.Writes(cluster.AuditFilter{Since: since, User: "admin", Resource: "configmaps"})
-	if err != nil || len(got) != 2 {
-		t.Errorf("writes are %v (%v), want one before and one after the kill", got, err)
-	}
-}
-
 func writes(t *testing.T, filter cluster.AuditFilter) []cluster.AuditEvent {
 	t.Helper()
 	events, err := shared.Writes(filter)

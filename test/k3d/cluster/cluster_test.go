@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -32,8 +33,8 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if inside {
-		return m.Run() // the one test that is run inside starts its own cluster
+	if inside || os.Getenv(ownerVariable) != "" {
+		return m.Run() // the one test that is run as a child starts its own cluster
 	}
 	shared, err = cluster.Start(context.Background(), cluster.Config{Log: os.Stderr})
 	if err != nil {
@@ -55,12 +56,15 @@ func TestServerSaysItsVersion(t *testing.T) {
 }
 
 func TestKilledAPIServerComesBackWithItsData(t *testing.T) {
-	c := start(t)
+	c := shared
 	kube := client(t, c)
 	createConfigMap(t, kube, "kept")
+	since := time.Now()
+	createConfigMap(t, kube, "logged-before")
 	if err := c.KillAPIServer(); err != nil {
 		t.Fatal(err)
 	}
+	tearAuditLog(t, c)
 	if _, err := kube.Discovery().ServerVersion(); err == nil {
 		t.Fatal("the API server answers after it was killed")
 	}
@@ -75,12 +79,16 @@ func TestKilledAPIServerComesBackWithItsData(t *testing.T) {
 		t.Errorf("what was written before the kill: %v", err)
 	}
 	// The controllers and the kubelet are back as well.
-	createPod(t, kube, podSpec{name: "after", image: "web"})
-	waitForPod(t, kube, "after", ready)
+	createPod(t, kube, podSpec{name: "after-kill", image: "web"})
+	waitForPod(t, kube, "after-kill", ready)
+	createConfigMap(t, kube, "logged-after")
+	if got := writes(t, cluster.AuditFilter{Since: since, User: "admin", Resource: "configmaps"}); len(got) != 2 {
+		t.Errorf("the audit log has %v, want one write before and one after the kill", got)
+	}
 }
 
 func TestWipedStorageIsANewCluster(t *testing.T) {
-	c := start(t)
+	c := shared
 	kube := client(t, c)
 	createConfigMap(t, kube, "lost")
 	before := clusterUID(t, kube)
@@ -93,12 +101,12 @@ func TestWipedStorageIsANewCluster(t *testing.T) {
 	if _, err := kube.CoreV1().ConfigMaps("default").Get(t.Context(), "lost", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("an object from before the wipe: %v, want not found", err)
 	}
-	createPod(t, kube, podSpec{name: "after", image: "web"})
-	waitForPod(t, kube, "after", ready)
+	createPod(t, kube, podSpec{name: "after-wipe", image: "web"})
+	waitForPod(t, kube, "after-wipe", ready)
 }
 
 func TestRotatedCredentialsReplaceTheOldOnes(t *testing.T) {
-	c := start(t)
+	c := shared
 	agent, err := c.User("edgeagent", "system:masters")
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +181,19 @@ func TestStopEndsEveryProcess(t *testing.T) {
 	c.Stop()
 	if n := processesIn(t, dir); n != 0 {
 		t.Errorf("%d processes are left after Stop", n)
+	}
+}
+
+// tearAuditLog leaves what an API server leaves that was killed while it wrote.
+func tearAuditLog(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(c.Dir(), "audit.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if _, err := log.WriteString(`{"kind":"Event","apiVersion":"aud`); err != nil {
+		t.Fatal(err)
 	}
 }
 

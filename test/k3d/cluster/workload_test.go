@@ -34,22 +34,24 @@ func TestNodeIsReadyAndRenewsItsLease(t *testing.T) {
 }
 
 // What a pod looks like is judged by one line: phase, readiness, and how each
-// container is. Several lines in want are states on the way, in this order.
+// container is.
 func TestPodsBehaveAsTheirImagesSay(t *testing.T) {
 	tests := []struct {
 		podSpec
-		want []string
+		want string
 	}{
-		{podSpec{name: "healthy", image: "example.com/team/web:1.2"}, []string{ready}},
-		{podSpec{name: "digest", image: "web@sha256:0000000000000000000000000000000000000000000000000000000000000000"}, []string{ready}},
-		{podSpec{name: "broken", image: "example.com/team/broken-web:1.2"}, []string{crashing}},
-		{podSpec{name: "broken-registry", image: "broken.example.com/team/web:1.2"}, []string{ready}},
-		{podSpec{name: "missing", image: "missing"}, []string{"Pending ready=False ImagePullBackOff"}},
-		{podSpec{name: "slow", image: "slow-2:v1"}, []string{"Running ready=False running", ready}},
-		{podSpec{name: "flaky", image: "flaky-2"}, []string{ready, crashing}},
-		{podSpec{name: "annotated", image: "web", annotation: "broken"}, []string{crashing}},
-		{podSpec{name: "init", image: "web", init: "migrate"}, []string{ready}},
-		{podSpec{name: "init-broken", image: "web", init: "broken"}, []string{"Pending ready=False PodInitializing"}},
+		{podSpec{name: "healthy", image: "example.com/team/web:1.2"}, ready},
+		{podSpec{name: "digest", image: "web@sha256:0000000000000000000000000000000000000000000000000000000000000000"}, ready},
+		{podSpec{name: "broken", image: "example.com/team/broken-web:1.2"}, crashing},
+		{podSpec{name: "broken-registry", image: "broken.example.com/team/web:1.2"}, ready},
+		{podSpec{name: "missing", image: "missing"}, "Pending ready=False ImagePullBackOff"},
+		{podSpec{name: "slow-before", image: "slow-3600:v1"}, "Running ready=False running"},
+		{podSpec{name: "slow-after", image: "slow-2:v1"}, ready},
+		{podSpec{name: "flaky-before", image: "flaky-3600"}, ready},
+		{podSpec{name: "flaky-after", image: "flaky-1"}, crashing},
+		{podSpec{name: "annotated", image: "web", annotation: "broken"}, crashing},
+		{podSpec{name: "init", image: "web", init: "migrate"}, ready},
+		{podSpec{name: "init-broken", image: "web", init: "broken"}, "Pending ready=False PodInitializing"},
 	}
 	kube := client(t, shared)
 	for _, test := range tests {
@@ -58,10 +60,20 @@ func TestPodsBehaveAsTheirImagesSay(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			for _, want := range test.want {
-				waitForPod(t, kube, test.name, want)
-			}
+			waitForPod(t, kube, test.name, test.want)
 		})
+	}
+}
+
+func TestSlowPodIsReadyNoSoonerThanItsImageSays(t *testing.T) {
+	kube := client(t, shared)
+	createPod(t, kube, podSpec{name: "slow", image: "slow-3"})
+	pod := waitForPod(t, kube, "slow", ready)
+	for _, condition := range pod.Status.Conditions {
+		// The API keeps whole seconds, so three seconds may look like two.
+		if wait := condition.LastTransitionTime.Sub(pod.Status.StartTime.Time); condition.Type == corev1.PodReady && wait < 2*time.Second {
+			t.Errorf("Ready %s after its start, want 3 s", wait)
+		}
 	}
 }
 

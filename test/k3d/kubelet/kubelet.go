@@ -87,9 +87,7 @@ func (k *Kubelet) Run(ctx context.Context) {
 		wg.Go(func() { k.work(ctx) })
 	}
 	for ctx.Err() == nil {
-		if err := k.follow(ctx); ctx.Err() == nil {
-			k.complain("watch pods", err)
-		}
+		k.complain(ctx, "watch pods", k.follow(ctx))
 		sleep(ctx, retryAfter)
 	}
 	k.queue.ShutDown()
@@ -195,10 +193,10 @@ func (k *Kubelet) freeIP() string {
 	}
 }
 
-// complain writes a line when the trouble is new. Between a dead API server and
-// its return there are many of the same.
-func (k *Kubelet) complain(what string, err error) {
-	if err == nil {
+// complain writes a line when the trouble is new: between a dead API server and
+// its return there are many of the same. Being told to end is no trouble.
+func (k *Kubelet) complain(ctx context.Context, what string, err error) {
+	if err == nil || ctx.Err() != nil {
 		return
 	}
 	line := fmt.Sprintf("kubelet: %s: %v", what, err)

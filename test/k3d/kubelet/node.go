@@ -25,7 +25,7 @@ const (
 func (k *Kubelet) keepNode(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := k.heartbeat(ctx)
-		k.complain("report the node", err)
+		k.complain(ctx, "report the node", err)
 		if err != nil {
 			sleep(ctx, retryAfter)
 			continue

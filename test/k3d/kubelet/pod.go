@@ -29,7 +29,7 @@ func (k *Kubelet) work(ctx context.Context) {
 			// A conflict means that a newer pod is on its way by the watch; one
 			// that is gone needs nothing.
 			if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
-				k.complain("pod "+name.String(), err)
+				k.complain(ctx, "pod "+name.String(), err)
 			}
 			if again > 0 {
 				k.queue.AddAfter(name, again)
