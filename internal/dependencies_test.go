@@ -76,6 +76,28 @@ func TestSigstoreBuildsWithOurGo(t *testing.T) {
 	}
 }
 
+// Charts decide by the version that the API server says, which only the linker
+// sets.
+func TestControlPlaneSaysTheVersionItIs(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`(?m)^KUBERNETES_VERSION := (\S+)$`).FindSubmatch(makefile)
+	if match == nil {
+		t.Fatal("no KUBERNETES_VERSION in the Makefile")
+	}
+	for _, required := range requirements(t, filepath.Join(root, "test/k3d/controlplane/go.mod")) {
+		if required.Path == "k8s.io/kubernetes" && required.Version != string(match[1]) {
+			t.Errorf("the Makefile says %s, and k8s.io/kubernetes is %s", match[1], required.Version)
+		}
+	}
+	minor := strings.Split(string(match[1]), ".")[1]
+	if !strings.Contains(string(makefile), "version.gitMinor="+minor+"\n") {
+		t.Errorf("gitMinor in the Makefile is not %s", minor)
+	}
+}
+
 var dependencyRow = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (\\S.*) \\|$")
 
 // undocumented compares direct dependencies with the rows of the page: each has

@@ -11,7 +11,7 @@ set -eu
 wanted="git:git ssh-keygen:openssh-client gpg:gnupg ip:iproute2 unshare:util-linux"
 case "${1:-}" in
 '') ;;
---packaging) wanted="$wanted dpkg-deb:dpkg dash:dash lintian:lintian mandoc:mandoc systemd-analyze:systemd" ;;
+--packaging) wanted="$wanted dpkg-deb:dpkg dash:dash lintian:lintian systemd-analyze:systemd" ;;
 *)
 	echo "usage: $0 [--packaging]" >&2
 	exit 2
