@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
 const root = ".."
@@ -199,6 +201,28 @@ func TestLinterHasTheRulesOfTheTable(t *testing.T) {
 				t.Errorf("allow (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The phase table of the page is the one map of legal moves.
+func TestPageHasTheMovesOfTheCode(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "| phase | moves to |\n|---|---|\n"
+	for _, phase := range gitops.Phases() {
+		next := []string{}
+		for _, to := range phase.Next() {
+			next = append(next, "`"+string(to)+"`")
+		}
+		if phase.Closed() {
+			next = []string{"closed"}
+		}
+		want += "| `" + string(phase) + "` | " + strings.Join(next, ", ") + " |\n"
+	}
+	if !strings.Contains(string(page), want) {
+		t.Errorf("docs/architecture.md lacks this table:\n%s", want)
 	}
 }
 
