@@ -18,14 +18,14 @@ const (
 )
 
 type podSpec struct {
-	name, image, init, annotation string
+	name, image, init, annotation, node string
 }
 
 func createPod(t *testing.T, kube kubernetes.Interface, spec podSpec) {
 	t.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: spec.name},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: spec.image}}},
+		Spec:       corev1.PodSpec{NodeName: spec.node, Containers: []corev1.Container{{Name: "main", Image: spec.image}}},
 	}
 	if spec.init != "" {
 		pod.Spec.InitContainers = []corev1.Container{{Name: "init", Image: spec.init}}
