@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// Why an object is written, besides gitops' words.
+const (
+	// becauseAdopted: it was there before, or kubectl holds fields of it. Those
+	// fields become ours, so that what leaves Git leaves the cluster.
+	becauseAdopted gitops.Reason = "Adopted"
+	// becauseForeign: others hold fields of it, and drift is strict.
+	becauseForeign gitops.Reason = "ForeignFields"
+)
+
+// Why an object is left alone.
+const (
+	skippedLocal      gitops.Reason = "LocalConfig"
+	skippedIgnored    gitops.Reason = "Ignored"
+	skippedCreateOnly gitops.Reason = "CreateOnly"
+	skippedHook       gitops.Reason = "HookNotDue"
+	skippedPrune      gitops.Reason = "PruneDisabled"
+	skippedRollback   gitops.Reason = "KeptOnRollback"
+)
+
+// planner compares what is wanted with what is owned and what is there. It is
+// pure: the same request and observation give the same plan.
+type planner struct {
+	req     gitops.PlanRequest
+	id      string // ApplySet id
+	seen    observation
+	owned   map[gitops.ObjectKey]gitops.Item
+	bundles map[string]gitops.Bundle
+	// installed holds the bundles of which something was applied before: their
+	// hooks are upgrade hooks.
+	installed map[string]bool
+	plan      gitops.Plan
+	members   []member
+	entering  gitops.Inventory
+}
+
+// makePlan is the difference between Git and the cluster.
+func makePlan(req gitops.PlanRequest, seen observation) (gitops.Plan, error) {
+	p := &planner{
+		req: req, id: SetID(req.Source), seen: seen, owned: req.Owned.Index(),
+		bundles: map[string]gitops.Bundle{}, installed: map[string]bool{},
+		plan: gitops.Plan{Source: req.Source, Manifests: req.Want, HealthTimeout: req.HealthTimeout},
+	}
+	for _, b := range req.Want.Bundles {
+		p.bundles[b.Name] = b
+	}
+	for _, item := range req.Owned {
+		if !item.Hook && item.Digest != "" {
+			p.installed[item.Bundle] = true
+		}
+	}
+	var owners []error
+	for _, m := range req.Want.Objects {
+		if err := p.object(m); gitops.ReasonOf(err) == gitops.OwnedByOther {
+			owners = append(owners, err)
+		} else if err != nil {
+			return gitops.Plan{}, err
+		}
+	}
+	if len(owners) > 0 {
+		return gitops.Plan{}, ownedByOther(owners)
+	}
+	if err := p.order(); err != nil {
+		return gitops.Plan{}, err
+	}
+	p.prune()
+	p.plan.Inventory = req.Owned.Union(p.entering)
+	return p.plan, nil
+}
+
+// object plans one wanted object.
+func (p *planner) object(m gitops.Manifest) error {
+	key := m.Ref.Key()
+	item, owned := p.owned[key]
+	l, exists := p.seen[key]
+	annotations, err := annotationsOf(m)
+	if err != nil {
+		return err
+	}
+	asked := marksOf(annotations).with(l.marks)
+	if why, left := p.leftAlone(m, item, exists, asked); left {
+		if why != "" {
+			p.skip(m, item, why)
+		}
+		return nil
+	}
+	ours := l.partOf == p.id
+	if exists && !ours && !p.req.Adopt {
+		if owner := l.otherOwner(p.id); owner != "" {
+			return &gitops.Error{Reason: gitops.OwnedByOther, Object: &m.Ref, Message: fmt.Sprintf("%s belongs to %s", m.Ref, owner)}
+		}
+	}
+	reason := p.reason(m, item, l, exists)
+	mode, drift := p.driftMode(m), isDrift(reason) && item.Digest == m.Digest
+	switch {
+	case reason == "":
+		return nil
+	case exists && asked.createOnly:
+		p.skip(m, item, skippedCreateOnly)
+		return nil
+	case drift && (asked.noDrift || mode == gitops.DriftOff):
+		return nil
+	case drift && mode == gitops.DriftNotify:
+		p.plan.Drifted = append(p.plan.Drifted, gitops.Change{Ref: m.Ref, Action: gitops.Skipped, Reason: reason, Item: item})
+		return nil
+	}
+	if asked.merge && (reason == becauseAdopted || reason == becauseForeign) {
+		reason = gitops.BecauseDrift // apply, and fold nobody's fields
+	}
+	return p.write(m, item, owned, l, exists, reason, annotations)
+}
+
+// leftAlone reports whether nothing is to be done for the object whatever the
+// cluster looks like, and why that is worth telling.
+func (p *planner) leftAlone(m gitops.Manifest, item gitops.Item, exists bool, asked marks) (gitops.Reason, bool) {
+	switch {
+	case asked.local:
+		return skippedLocal, true
+	case asked.ignore:
+		return skippedIgnored, true
+	case p.req.ClusterRebuilt || !runsToEnd(m):
+		return "", false
+	case item.Completed == m.Digest:
+		return "", true // done, whether it is still there or not
+	case p.req.Rollback:
+		// It ran to its end when its revision became healthy.
+		return gitops.BecauseCompleted, true
+	case m.Hook != nil && !p.due(m, item):
+		return skippedHook, true
+	}
+	return "", false
+}
+
+// due reports whether a hook's event is happening. A hook that was announced
+// before and did not complete is due: its attempt was cut short.
+func (p *planner) due(m gitops.Manifest, item gitops.Item) bool {
+	if item.Ref.Name != "" && item.Completed == "" {
+		return true
+	}
+	events := []string{"pre-install", "post-install"}
+	if p.installed[m.Bundle] {
+		events = []string{"pre-upgrade", "post-upgrade"}
+	}
+	return slices.ContainsFunc(m.Hook.Events, func(e string) bool { return slices.Contains(events, e) })
+}
+
+// reason says why an object has to be written, "" when it does not.
+func (p *planner) reason(m gitops.Manifest, item gitops.Item, l live, exists bool) gitops.Reason {
+	switch {
+	case p.req.ClusterRebuilt && (!exists || l.uid != item.UID):
+		return gitops.BecauseNew
+	case !exists && item.Digest != m.Digest:
+		return gitops.BecauseNew
+	case item.Digest == "" && item.UID == "" && l.partOf != p.id:
+		return becauseAdopted
+	case item.Digest != m.Digest:
+		return gitops.BecauseChanged
+	case m.Hook != nil:
+		return gitops.BecauseChanged // applied, and not seen to complete
+	case p.req.Full, !exists:
+		return gitops.BecauseDrift
+	case l.terminating:
+		return "" // it comes back when it is gone
+	case l.partOf != p.id, l.uid != item.UID && item.UID != "", l.digest != m.Digest, l.fields != item.Fields && item.Fields != "":
+		return gitops.BecauseDrift
+	case l.kubectl:
+		return becauseAdopted
+	case l.foreign && p.driftMode(m) == gitops.DriftStrict:
+		return becauseForeign
+	}
+	return ""
+}
+
+// isDrift reports that, where Git did not move, the cluster did.
+func isDrift(r gitops.Reason) bool {
+	return r == gitops.BecauseDrift || r == becauseForeign || r == becauseAdopted
+}
+
+func (p *planner) driftMode(m gitops.Manifest) gitops.DriftMode {
+	return cmp.Or(p.bundles[m.Bundle].Drift, p.req.Drift, gitops.DriftCorrect)
+}
+
+func (p *planner) skip(m gitops.Manifest, item gitops.Item, why gitops.Reason) {
+	c := gitops.Change{Ref: m.Ref, Action: gitops.Skipped, Reason: why, Item: item}
+	if why == gitops.BecauseCompleted {
+		c.Item = gitops.Item{
+			Ref: m.Ref, Bundle: m.Bundle, Digest: m.Digest, Completed: m.Digest, Hook: m.Hook != nil,
+			UID: item.UID, Fields: item.Fields, PriorUID: item.PriorUID, Entered: item.Entered,
+		}
+	}
+	p.plan.Skipped = append(p.plan.Skipped, c)
+}
+
+// write adds an object to the plan. Its item holds what is there now, so that
+// apply can tell a change from a write that changed nothing.
+func (p *planner) write(m gitops.Manifest, item gitops.Item, owned bool, l live, exists bool, reason gitops.Reason, annotations map[string]string) error {
+	needs, err := parseDependsOn(m.Ref, annotations[dependsOn])
+	if err != nil {
+		return err
+	}
+	planned := gitops.Item{
+		Ref: m.Ref, Bundle: m.Bundle, Digest: m.Digest, UID: l.uid, Fields: l.fields,
+		PriorUID: item.PriorUID, Entered: item.Entered, Hook: m.Hook != nil,
+	}
+	if !owned {
+		planned.PriorUID = l.uid
+		p.entering = append(p.entering, gitops.Item{Ref: m.Ref, Bundle: m.Bundle, PriorUID: l.uid, Hook: m.Hook != nil})
+	}
+	action := gitops.Created
+	if exists {
+		action = gitops.Configured
+	}
+	p.plan.Apply = append(p.plan.Apply, gitops.Change{Ref: m.Ref, Action: action, Reason: reason, Item: planned})
+	p.members = append(p.members, member{manifest: m, needs: needs})
+	return nil
+}
+
+// order puts the changes into the order in which they will be made, and finds
+// circles before anything is written.
+func (p *planner) order() error {
+	steps, err := schedule(p.req.Want.Bundles, p.members)
+	if err != nil {
+		return err
+	}
+	rank := map[gitops.ObjectKey]int{}
+	for i, s := range steps {
+		for _, key := range s.members {
+			rank[key] = i
+		}
+	}
+	slices.SortStableFunc(p.plan.Apply, func(a, b gitops.Change) int {
+		return cmp.Or(cmp.Compare(rank[a.Ref.Key()], rank[b.Ref.Key()]), a.Ref.Compare(b.Ref))
+	})
+	return nil
+}
+
+// otherOwner names who owns the object besides the ApplySet id, "" if nobody.
+func (l live) otherOwner(id string) string {
+	if l.partOf != "" && l.partOf != id {
+		return "another source or ApplySet (" + l.partOf + ")"
+	}
+	return l.owner
+}
+
+// maxNamed is how many objects one message names.
+const maxNamed = 5
+
+func ownedByOther(errs []error) error {
+	first := errs[0].(*gitops.Error)
+	text := ""
+	for i, err := range errs {
+		if i == maxNamed {
+			text += fmt.Sprintf(", and %d more", len(errs)-maxNamed)
+			break
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += err.(*gitops.Error).Message
+	}
+	return &gitops.Error{
+		Reason: gitops.OwnedByOther, Object: first.Object, Message: text + ": nothing was written",
+		Remedy: "remove the objects from one of the two, or set adopt: true on this source to take them over",
+	}
+}
