@@ -35,13 +35,12 @@ var pragmas = map[string]string{
 	"auto_vacuum":  "2", // INCREMENTAL
 }
 
-func dataSource(file, vfs string) string {
+func dataSource(file, vfs string, fresh bool) string {
 	q := url.Values{
 		"_journal_mode": {"PERSIST"},
 		"_synchronous":  {"EXTRA"},
 		"_foreign_keys": {"1"},
 		"_busy_timeout": {"5000"},
-		"_auto_vacuum":  {"INCREMENTAL"},
 		"_txlock":       {"immediate"},
 		"_dqs":          {"0"},
 		"_defensive":    {"1"},
@@ -50,6 +49,11 @@ func dataSource(file, vfs string) string {
 	}
 	if vfs != "" {
 		q.Set("vfs", vfs)
+	}
+	if fresh {
+		// It is kept in the file. Set again, SQLite would write it again: at every
+		// start.
+		q.Set("_auto_vacuum", "INCREMENTAL")
 	}
 	u := url.URL{Scheme: "file", Path: file, RawQuery: q.Encode()}
 	return u.String()
@@ -64,7 +68,11 @@ func openDatabase(ctx context.Context, file, vfs string) (*sql.DB, error) {
 	if _, err := sqlite.OFDLocking(true); err != nil && !errors.Is(err, sqlite.ErrOFDLockingUnavailable) {
 		return nil, fmt.Errorf("switch SQLite to OFD locks: %w", err)
 	}
-	db, err := sql.Open("sqlite", dataSource(file, vfs))
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", dataSource(file, vfs, info.Size() == 0))
 	if err != nil {
 		return nil, err
 	}
