@@ -200,7 +200,6 @@ func secondAgent(s *scene) {
 	s.ready(head)
 	// The same source on another node, against the same cluster.
 	other := s.clone()
-	other.config["node"] = map[string]any{"name": "intruder"}
 	other.start()
 	other.sync()
 	before := len(other.writes())

@@ -3,6 +3,8 @@
 package e2e_test
 
 import (
+	"strings"
+
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
@@ -74,8 +76,7 @@ func notifyMode(s *scene) {
 	if n := len(s.writes()) - before; n != 0 || s.configMap("settings") != "edited by hand" {
 		s.t.Errorf("%d writes, settings = %q; want none and the edit kept", n, s.configMap("settings"))
 	}
-	_, _, code := s.cli("diff", s.name)
-	if code != 3 {
-		s.t.Errorf("edgeagent diff: exit code %d, want 3", code)
+	if r := s.node.CLI("diff", s.name); r.Code != 3 || !strings.Contains(r.Stdout, "edited by hand") {
+		s.t.Errorf("edgeagent diff: exit code %d, want 3 and the edit shown:\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }

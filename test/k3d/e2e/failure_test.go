@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/test/k3d/node"
 )
 
 // killInEveryPhase kills the agent before and after every write to the journal,
@@ -28,15 +29,15 @@ func killInEveryPhase(s *scene) {
 		s.remove("app/extra.yaml")
 		s.write("app/extra.yaml", configMap(s.ns, fmt.Sprintf("extra-%d", n), "1"))
 		head := s.push(fmt.Sprint("crash at point ", n))
-		s.launch(fmt.Sprintf("EDGEAGENT_CRASH_AT=%d", n))
+		s.crash(fmt.Sprint(n))
 		crashed := false
 		s.eventually("a crash or convergence", func() bool {
-			if !s.running() {
+			if !s.node.Running() {
 				crashed = true
 				return true
 			}
-			stdout, _, code := s.cli("status", "-o", "json")
-			return code == 0 && strings.Contains(stdout, `"Ready","status":"True"`) && s.configMap("base") == fmt.Sprint(n)
+			st, err := s.node.Status(s.name)
+			return err == nil && st.Ready() && st.Healthy.Revision.Hash() == head
 		})
 		if crashed {
 			crashes++
@@ -105,12 +106,12 @@ func secondDaemon(s *scene) {
 	s.app("web:1")
 	s.start()
 	s.ready(s.push("first"))
-	_, stderr, code := runCLI(edgeagentBinary, "run", "--config", s.configPath())
-	if code != 1 {
-		s.t.Errorf("exit code %d, want 1", code)
+	r := node.Run(nil, edgeagentBinary, "run", "--config", s.node.ConfigPath())
+	if r.Code != 1 {
+		s.t.Errorf("exit code %d, want 1", r.Code)
 	}
-	if pid := fmt.Sprint(s.agent.cmd.Process.Pid); !strings.Contains(stderr, pid) || !strings.Contains(stderr, s.dir) {
-		s.t.Errorf("stderr = %q, want it to name the holder (pid %s) and the directory", stderr, pid)
+	if pid := fmt.Sprint(s.node.PID()); !strings.Contains(r.Stderr, pid) || !strings.Contains(r.Stderr, s.dir) {
+		s.t.Errorf("stderr = %q, want it to name the holder (pid %s) and the directory", r.Stderr, pid)
 	}
 	if st := s.sync(); !st.Ready() {
 		s.fatalf("the first daemon was disturbed")
@@ -129,19 +130,19 @@ func socketWriteNeedsRoot(s *scene) {
 	for dir := s.dir; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
 		s.must(os.Chmod(dir, 0o755))
 	}
-	s.must(os.Chmod(filepath.Dir(s.socket()), 0o755))
-	s.must(os.Chown(s.socket(), 0, nobody))
+	s.must(os.Chmod(filepath.Dir(s.node.Socket()), 0o755))
+	s.must(os.Chown(s.node.Socket(), 0, nobody))
 	as := &syscall.Credential{Uid: nobody, Gid: nobody}
-	if stdout, stderr, code := s.cliAs(as, "status"); code != 0 {
-		s.t.Errorf("status as nobody: exit code %d: %s%s, want 0", code, stdout, stderr)
+	if r := s.node.CLIAs(as, "status"); r.Code != 0 {
+		s.t.Errorf("status as nobody: exit code %d: %s%s, want 0", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, args := range [][]string{
 		{"sync", s.name}, {"rollback", s.name}, {"retry", s.name}, {"resume", s.name},
 		{"suspend", s.name, "--reason", "mischief"}, {"remove", s.name, "--prune"},
 	} {
-		_, stderr, code := s.cliAs(as, args...)
-		if code != 1 || !strings.Contains(stderr, "root") {
-			s.t.Errorf("edgeagent %v as nobody: exit code %d, %q; want 1 and a hint at root", args, code, stderr)
+		r := s.node.CLIAs(as, args...)
+		if r.Code != 1 || !strings.Contains(r.Stderr, "root") {
+			s.t.Errorf("edgeagent %v as nobody: exit code %d, %q; want 1 and a hint at root", args, r.Code, r.Stderr)
 		}
 	}
 	if st := s.status(); st.Suspended != nil || !s.has("settings") {

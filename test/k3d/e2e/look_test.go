@@ -3,10 +3,7 @@
 package e2e_test
 
 import (
-	"bytes"
-	"os/exec"
 	"sort"
-	"syscall"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -139,15 +136,4 @@ func (s *scene) patchDeployment(name, patch string) {
 	s.t.Helper()
 	_, err := s.kube.AppsV1().Deployments(s.ns).Patch(s.ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"})
 	s.must(err)
-}
-
-func runAs(as *syscall.Credential, binary string, args ...string) (stdout, stderr string, code int) {
-	var out, errs bytes.Buffer
-	cmd := exec.Command(binary, args...)
-	cmd.Stdout, cmd.Stderr, cmd.Dir = &out, &errs, "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		return "", err.Error(), -1
-	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }

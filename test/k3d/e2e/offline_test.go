@@ -16,7 +16,7 @@ func (s *scene) cutOff() {
 	s.t.Helper()
 	s.gitDown()
 	s.stop()
-	s.must(os.Rename(filepath.Join(s.stateDir(), "objects.db"), filepath.Join(s.dir, "objects.db.away")))
+	s.must(os.Rename(filepath.Join(s.node.StateDir(), "objects.db"), filepath.Join(s.dir, "objects.db.away")))
 }
 
 func rollbackOffline(s *scene) {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,11 +17,11 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
-	"sigs.k8s.io/yaml"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/test/k3d/cluster"
 	"github.com/edgeagent/edgeagent/test/k3d/gitserver"
+	"github.com/edgeagent/edgeagent/test/k3d/node"
 )
 
 // scene is the world of one case: a namespace and a user on a cluster, a signed
@@ -44,10 +43,9 @@ type scene struct {
 	git    *gitserver.Server
 	signer *gitserver.Signer
 
-	config  map[string]any
+	node    *node.Node
 	source  map[string]any
 	sources []map[string]any
-	agent   *process
 }
 
 var unsafe = regexp.MustCompile(`[^a-z0-9]+`)
@@ -74,7 +72,7 @@ func newScene(t *testing.T, c *cluster.Cluster) *scene {
 }
 
 func (s *scene) close() {
-	if s.agent != nil && s.running() {
+	if s.node != nil && s.node.Running() {
 		s.kill()
 	}
 	if s.git != nil {
@@ -131,26 +129,8 @@ func (s *scene) defaults() {
 		"health": map[string]any{"timeout": "60s", "stable": "1s"},
 	}
 	s.sources = []map[string]any{s.source}
-	s.config = map[string]any{
-		"apiVersion": gitops.APIVersion, "kind": "Config",
-		"node":     map[string]any{"name": "edge"},
-		"cluster":  map[string]any{"kubeconfig": s.kubeconfig},
-		"stateDir": s.stateDir(), "socket": s.socket(),
-		"log": map[string]any{"level": "debug"},
-	}
-}
-
-func (s *scene) stateDir() string   { return filepath.Join(s.dir, "state") }
-func (s *scene) socket() string     { return filepath.Join(s.dir, "run", "s.sock") }
-func (s *scene) configPath() string { return filepath.Join(s.dir, "config.yaml") }
-
-func (s *scene) writeConfig() {
-	s.t.Helper()
-	s.config["sources"] = s.sources
-	data, err := yaml.Marshal(s.config)
-	s.must(err)
-	s.must(os.WriteFile(s.configPath()+".new", data, 0o600))
-	s.must(os.Rename(s.configPath()+".new", s.configPath()))
+	s.node = node.New(s.dir, edgeagentBinary, "edge", s.kubeconfig)
+	s.node.Config["log"] = map[string]any{"level": "debug"}
 }
 
 func (s *scene) health(field, value string) { s.source["health"].(map[string]any)[field] = value }
@@ -170,15 +150,13 @@ func (s *scene) clone() *scene {
 	s.t.Helper()
 	other := *s
 	other.dir = s.mkdir("other")
-	other.user, other.agent, other.git = s.user+"-2", nil, nil
+	other.user, other.git = s.user+"-2", nil
 	if s.cluster.Embedded() {
 		var err error
 		other.kubeconfig, err = s.cluster.User(other.user, "system:masters")
 		s.must(err)
 	}
-	other.config = maps.Clone(s.config)
-	other.config["stateDir"], other.config["socket"] = other.stateDir(), other.socket()
-	other.config["cluster"] = map[string]any{"kubeconfig": other.kubeconfig}
+	other.node = node.New(other.dir, edgeagentBinary, "intruder", other.kubeconfig)
 	s.t.Cleanup(other.close)
 	return &other
 }
@@ -236,12 +214,6 @@ func (s *scene) settled(head gitops.Hash) (st gitops.SourceStatus) {
 		return st.Phase == gitops.StageWaiting && st.Applied.Revision.Hash() == head && st.Healthy.Revision.Hash() == head
 	})
 	return st
-}
-
-func (s *scene) mustSync(source string) { s.t.Helper(); s.cli("sync", source, "--wait") }
-
-func (s *scene) cliAs(as *syscall.Credential, args ...string) (stdout, stderr string, code int) {
-	return runAs(as, edgeagentBinary, append([]string{"--socket", s.socket()}, args...)...)
 }
 
 func (s *scene) serverVersion() string {

@@ -147,7 +147,7 @@ func commitForAnotherNode(s *scene) {
 
 func perNodePathAndLabels(s *scene) {
 	s.source["path"] = "sites/${node.labels.site}/${node.name}"
-	s.config["node"] = map[string]any{"name": "edge", "labels": map[string]string{"site": "berlin", "ring": "canary"}, "variables": map[string]string{"CITY": "Berlin"}}
+	s.node.Config["node"] = map[string]any{"name": "edge", "labels": map[string]string{"site": "berlin", "ring": "canary"}, "variables": map[string]string{"CITY": "Berlin"}}
 	s.write("sites/berlin/edge/edgeagent.yaml", `apiVersion: edgeagent.dev/v1alpha1
 kind: Bundle
 metadata: {name: canary-only}
@@ -198,7 +198,7 @@ func twoSources(s *scene) {
 	s.write("two/b.yaml", configMap(s.ns, "one", "stolen"))
 	s.push("the second wants an object of the first")
 	s.sync()
-	s.mustSync(s.name + "-2")
+	s.syncSource(s.name + "-2")
 	if got := s.configMap("one"); got != "1" {
 		s.t.Errorf("one = %q, want 1: the second source took it over", got)
 	}
@@ -209,7 +209,7 @@ func twoSources(s *scene) {
 	s.write("two/a.yaml", configMap(s.ns, "three", "1"))
 	head = s.push("the second changes its mind")
 	s.ready(head)
-	s.mustSync(s.name + "-2")
+	s.syncSource(s.name + "-2")
 	if s.has("two") || !s.has("three") || !s.has("one") {
 		s.t.Errorf("one, two, three are there: %v %v %v; want true, false, true", s.has("one"), s.has("two"), s.has("three"))
 	}
