@@ -118,6 +118,8 @@ func TestBadFiles(t *testing.T) {
 			"config.yaml:6: sources[0].url: holds credentials; take them out, and name files in auth.usernameFile and auth.passwordFile"}},
 		{"proxy", with("link: {proxy: 'http://bob:hunter2@h:1'}"), []string{"config.yaml:8: sources[0].link.proxy: holds credentials; use a proxy that knows the node by its address"}},
 		{"proxy scheme", with("link: {proxy: 'ftp://h:1'}"), []string{"config.yaml:8: sources[0].link.proxy: is not the URL of a proxy; write http://host:port, https://host:port or socks5://host:port"}},
+		{"proxy and ssh", with("mirrors: [{url: ssh://git@h/a}]", "auth: {sshKeyFile: DIR/key, knownHostsFile: DIR/known_hosts}", "link: {proxy: 'http://h:1'}"), []string{
+			"config.yaml:10: sources[0].link.proxy: cannot be used with ssh; use https, or remove it"}},
 		{"two refs", with("ref: {branch: main, tag: v1}"), []string{"config.yaml:8: sources[0].ref: names 2 things to follow; set exactly one of branch, tag, semver and commit"}},
 		{"long branch", with("ref: {branch: refs/heads/main}"), []string{`config.yaml:8: sources[0].ref.branch: "refs/heads/main" is not the short name of a branch; write it as git branch prints it`}},
 		{"bad tag", with("ref: {tag: 'a..b'}"), []string{`config.yaml:8: sources[0].ref.tag: "a..b" is not the short name of a tag; write it as git tag prints it`}},
@@ -145,7 +147,7 @@ func TestBadFiles(t *testing.T) {
 		{"relative file", with("auth: {caFile: ca.pem}"), []string{`config.yaml:8: sources[0].auth.caFile: "ca.pem" is not an absolute path; begin it with a slash`}},
 		{"half credentials", with("auth: {usernameFile: DIR/signers, clientCertFile: DIR/signers}"), []string{
 			"config.yaml:8: sources[0].auth: has one of clientCertFile and clientKeyFile; set both or none",
-			"config.yaml:8: sources[0].auth.usernameFile: is set without a password; set auth.passwordFile too",
+			"config.yaml:8: sources[0].auth.usernameFile: signers is open to others (mode 0644); run chmod 600 signers",
 		}},
 		{"policies", with("onRemove: keep", "drift: fix", "rollback: {mode: no, max: 11}", "prunePolicy: {maxDeletes: -1, maxPercent: 101}"), []string{
 			`config.yaml:8: sources[0].onRemove: "keep" is not known; write one of orphan, prune`,

@@ -229,3 +229,27 @@ func TestPrintedConfigurationReadsBackTheSame(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// The sample that the package ships says itself which lines to change; it must
+// be readable as it is, and show the defaults.
+func TestPackagedSample(t *testing.T) {
+	path := "../../packaging/deb/config.yaml"
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Node.Name = c.Node.Name
+	s := config.DefaultSource()
+	s.Name, s.URL, s.Ref.Branch = "fleet", "https://git.example.com/fleet.git", "main"
+	s.Trust.Introduction, s.Trust.AllowedSigners = strings.Repeat("0", 40), "/etc/edgeagent/allowed_signers"
+	want.Sources = []config.Source{s}
+	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(config.Config{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("not the defaults (-want +got):\n%s", diff)
+	}
+	_, err = config.Check(path)
+	var problems config.Problems
+	if errors.As(err, &problems) && (len(problems) != 1 || problems[0].Field != "sources[0].trust.allowedSigners") {
+		t.Errorf("problems besides the keys that a node brings: %v", err)
+	}
+}

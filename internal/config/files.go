@@ -28,8 +28,12 @@ type namedFile struct {
 }
 
 func (s Source) files() []namedFile {
+	username := public
+	if s.Auth.PasswordFile == "" {
+		username = secret // a token is often the user name alone
+	}
 	return []namedFile{
-		{"auth.usernameFile", s.Auth.UsernameFile, public},
+		{"auth.usernameFile", s.Auth.UsernameFile, username},
 		{"auth.passwordFile", s.Auth.PasswordFile, secret},
 		{"auth.sshKeyFile", s.Auth.SSHKeyFile, secret},
 		{"auth.knownHostsFile", s.Auth.KnownHostsFile, trusted},
@@ -49,9 +53,6 @@ func (v *validator) auth(field string, s Source) {
 		if f.path != "" {
 			v.file(at+f.field, f)
 		}
-	}
-	if s.Auth.UsernameFile != "" && s.Auth.PasswordFile == "" {
-		v.add(field+".usernameFile", "is set without a password", "set auth.passwordFile too")
 	}
 	if (s.Auth.ClientCertFile == "") != (s.Auth.ClientKeyFile == "") {
 		v.add(field, "has one of clientCertFile and clientKeyFile", "set both or none")

@@ -49,7 +49,7 @@ func (v *validator) source(i int, s Source) {
 	}
 	v.auth(at("auth"), s)
 	v.trust(at("trust"), s)
-	v.proxy(at("link.proxy"), s.Link.Proxy)
+	v.proxy(at("link.proxy"), s)
 	v.oneOf(at("prefetch"), s.Prefetch, "auto", "on", "off")
 	v.oneOf(at("onRemove"), s.OnRemove, "orphan", "prune")
 	v.oneOf(at("drift"), string(s.Drift), "correct", "strict", "notify", "off")
@@ -119,14 +119,18 @@ func (v *validator) mirror(at string, m Mirror, s Source) {
 	}
 }
 
-func (v *validator) proxy(field, raw string) {
-	if raw == "" {
+func (v *validator) proxy(field string, s Source) {
+	if s.Link.Proxy == "" {
 		return
 	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
+	u, err := url.Parse(s.Link.Proxy)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
 		v.add(field, "is not the URL of a proxy", "write http://host:port, https://host:port or socks5://host:port")
 		return
+	}
+	overSSH := func(m Mirror) bool { return strings.HasPrefix(m.URL, "ssh:") }
+	if overSSH(Mirror{URL: s.URL}) || slices.ContainsFunc(s.Mirrors, overSSH) {
+		v.add(field, "cannot be used with ssh", "use https, or remove it")
 	}
 	if u.User != nil {
 		v.add(field, "holds credentials", "use a proxy that knows the node by its address")
