@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"slices"
+
+	"github.com/edgeagent/edgeagent/internal/agent"
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/localapi"
+)
+
+// controller answers the socket with whichever agent runs now.
+type controller struct{ d *daemon }
+
+var _ localapi.Controller = controller{}
+
+func (c controller) Status() gitops.Status {
+	a := c.d.current.Load()
+	if a == nil {
+		return gitops.Status{APIVersion: gitops.APIVersion, Kind: gitops.StatusKind, Version: version, Sources: []gitops.SourceStatus{}}
+	}
+	st := a.Status()
+	if why := *c.d.refused.Load(); why != "" {
+		st.Problems = append(st.Problems, why)
+	}
+	return st
+}
+
+// agent is the one that runs now.
+func (c controller) agent() (*agent.Agent, error) {
+	if a := c.d.current.Load(); a != nil {
+		return a, nil
+	}
+	return nil, &gitops.Error{Reason: gitops.NotYet, Message: "the daemon is still starting", Remedy: "try again in a moment"}
+}
+
+// names is the one source that was asked for, or all.
+func (c controller) names(source string) []string {
+	if source != "" {
+		return []string{source}
+	}
+	var names []string
+	for _, s := range c.Status().Sources {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (c controller) History(ctx context.Context, source string, limit int) ([]gitops.Attempt, error) {
+	a, err := c.agent()
+	if err != nil {
+		return nil, err
+	}
+	var all []gitops.Attempt
+	for _, name := range c.names(source) {
+		attempts, err := a.History(ctx, name, limit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, attempts...)
+	}
+	slices.SortStableFunc(all, func(x, y gitops.Attempt) int { return y.Started.Compare(x.Started) })
+	return all[:min(limit, len(all))], nil
+}
+
+func (c controller) Show(ctx context.Context, source, revision string) (gitops.Attempt, gitops.Manifests, error) {
+	a, err := c.agent()
+	if err != nil {
+		return gitops.Attempt{}, gitops.Manifests{}, err
+	}
+	return a.Show(ctx, source, revision)
+}
+
+func (c controller) Diff(ctx context.Context, source string) ([]gitops.ObjectDiff, error) {
+	a, err := c.agent()
+	if err != nil {
+		return nil, err
+	}
+	var all []gitops.ObjectDiff
+	for _, name := range c.names(source) {
+		diffs, err := a.Diff(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, diffs...)
+	}
+	return all, nil
+}
+
+func (c controller) Verify(ctx context.Context, source, revision string) ([]gitops.Decision, error) {
+	a, err := c.agent()
+	if err != nil {
+		return nil, err
+	}
+	return a.Verify(ctx, source, revision)
+}
+
+func (c controller) Sync(ctx context.Context, source string, r localapi.SyncRequest) (localapi.Ticket, error) {
+	return c.ticket(source, func(a *agent.Agent, name string) (int64, error) {
+		return a.Sync(ctx, name, r.AllowPrune)
+	})
+}
+
+func (c controller) Retry(ctx context.Context, source string) (localapi.Ticket, error) {
+	return c.ticket(source, func(a *agent.Agent, name string) (int64, error) { return a.Retry(ctx, name) })
+}
+
+func (c controller) Resume(ctx context.Context, source string) (localapi.Ticket, error) {
+	return c.ticket(source, func(a *agent.Agent, name string) (int64, error) { return a.Resume(ctx, name) })
+}
+
+func (c controller) Rollback(ctx context.Context, source string, r localapi.RollbackRequest) (localapi.RollbackResponse, error) {
+	var hold gitops.Hold
+	ticket, err := c.ticket(source, func(a *agent.Agent, name string) (cycle int64, err error) {
+		hold, cycle, err = a.Rollback(ctx, name, r.To, r.Pin, r.By)
+		return cycle, err
+	})
+	return localapi.RollbackResponse{Hold: hold, Ticket: ticket}, err
+}
+
+func (c controller) Suspend(ctx context.Context, source string, r localapi.SuspendRequest) error {
+	a, err := c.agent()
+	if err != nil {
+		return err
+	}
+	return a.Suspend(ctx, source, r.Reason, r.By)
+}
+
+func (c controller) Remove(ctx context.Context, source string, r localapi.RemoveRequest) ([]gitops.Change, error) {
+	a, err := c.agent()
+	if err != nil {
+		return nil, err
+	}
+	return a.Remove(ctx, source, r.Prune)
+}
+
+// ticket gives an order to one source, or to all, and says what to wait for.
+func (c controller) ticket(source string, order func(a *agent.Agent, name string) (int64, error)) (localapi.Ticket, error) {
+	t := localapi.Ticket{Cycles: map[string]int64{}}
+	a, err := c.agent()
+	if err != nil {
+		return t, err
+	}
+	for _, name := range c.names(source) {
+		cycle, err := order(a, name)
+		if err != nil {
+			return t, err
+		}
+		t.Cycles[name] = cycle
+	}
+	return t, nil
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/edgeagent/edgeagent/internal/agent"
+	"github.com/edgeagent/edgeagent/internal/config"
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/pull"
+	"github.com/edgeagent/edgeagent/internal/reconcile"
+	"github.com/edgeagent/edgeagent/internal/render"
+	"github.com/edgeagent/edgeagent/internal/verify"
+)
+
+// build puts an agent together, in the order of the flow: pull, verify, render,
+// reconcile, journal.
+func (d *daemon) build(ctx context.Context, cfg config.Config) (*agent.Agent, error) {
+	cluster, err := reconcile.New(reconcile.Config{
+		Kubeconfig: cfg.Cluster.Kubeconfig, Context: cfg.Cluster.Context,
+		Concurrency: cfg.Cluster.Concurrency, Node: cfg.Node.Name, Version: version,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ac := agent.Config{
+		Version: version,
+		Node:    gitops.NodeStatus{Name: cfg.Node.Name, Labels: cfg.Node.Labels},
+		Cluster: cluster,
+		Journal: crashing(d.journal),
+		Log:     d.log,
+	}
+	for _, s := range cfg.Sources {
+		sc, err := d.source(ctx, cfg, s)
+		if err != nil {
+			return nil, err
+		}
+		ac.Sources = append(ac.Sources, sc)
+	}
+	return agent.New(ac), nil
+}
+
+// source makes the stages of one source.
+func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source) (agent.SourceConfig, error) {
+	sc := agent.SourceConfig{
+		Name: s.Name, URL: shownURL(s.URL), Ref: shownRef(s.Ref), Interval: s.Interval,
+		Adopt: s.Adopt, Prune: s.Prune, OnRemove: s.OnRemove, Drift: s.Drift,
+		Rollback: agent.RollbackMode{Auto: s.Rollback.Mode == "auto", Max: s.Rollback.Max},
+		Health:   agent.HealthLimits{Timeout: s.Health.Timeout, Stable: s.Health.Stable},
+		Guard:    s.PrunePolicy.Guard(),
+	}
+	var err error
+	if sc.Git, err = pull.New(pullConfig(cfg, s), d.objects); err != nil {
+		return sc, err
+	}
+	introduction, err := d.introduction(ctx, s)
+	if err != nil {
+		return sc, err
+	}
+	if sc.Verifier, err = verify.New(verify.Config{
+		Source: s.Name, Mode: s.Trust.Mode, Introduction: introduction, Pinned: introduction != s.Trust.Introduction,
+		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Revoked: s.Trust.Revoked,
+		Insecure: s.Insecure,
+	}, d.objects); err != nil {
+		return sc, err
+	}
+	sc.Renderer, err = render.New(render.Config{
+		Source: s.Name, Path: s.Path, Version: version,
+		Node: render.Node{Name: cfg.Node.Name, Labels: cfg.Node.Labels, Variables: cfg.Node.Variables},
+	}, d.objects)
+	return sc, err
+}
+
+// introduction is where trust begins: what the file says, or what first-seen
+// was pinned to.
+func (d *daemon) introduction(ctx context.Context, s config.Source) (string, error) {
+	if s.Trust.Introduction != config.FirstSeen {
+		return s.Trust.Introduction, nil
+	}
+	state, err := d.journal.State(ctx, s.Name)
+	if err != nil {
+		return "", err
+	}
+	if state.Introduction != "" {
+		return string(state.Introduction), nil
+	}
+	return config.FirstSeen, nil
+}
+
+func pullConfig(cfg config.Config, s config.Source) pull.Config {
+	pc := pull.Config{
+		Source: s.Name, URL: s.URL, Insecure: s.Insecure,
+		Ref:     pull.Ref{Branch: s.Ref.Branch, Tag: s.Ref.Tag, Semver: s.Ref.Semver, Commit: s.Ref.Commit},
+		Timeout: s.Timeout, Interval: s.Interval,
+		Auth: pull.Auth{
+			UsernameFile: s.Auth.UsernameFile, PasswordFile: s.Auth.PasswordFile,
+			SSHKeyFile: s.Auth.SSHKeyFile, KnownHostsFile: s.Auth.KnownHostsFile,
+			CAFile: s.Auth.CAFile, ClientCertFile: s.Auth.ClientCertFile, ClientKeyFile: s.Auth.ClientKeyFile,
+		},
+		Proxy: s.Link.Proxy, RuntimeDir: runtimeDir(cfg), Version: version,
+	}
+	for _, m := range s.Mirrors {
+		pc.Mirrors = append(pc.Mirrors, pull.Mirror{URL: m.URL, Type: m.Type})
+	}
+	return pc
+}
+
+// shownURL is the URL as people may see it. The configuration refuses URLs with
+// credentials; this is for the one that slips through.
+func shownURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.User == nil {
+		return raw
+	}
+	if u.Scheme == "ssh" {
+		u.User = url.User(u.User.Username())
+		return u.String()
+	}
+	u.User = nil
+	return u.String()
+}
+
+func shownRef(r config.Ref) string {
+	for _, ref := range []string{r.Branch, r.Tag, r.Semver} {
+		if ref != "" {
+			return ref
+		}
+	}
+	return gitops.Hash(r.Commit).Short()
+}
