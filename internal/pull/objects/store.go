@@ -119,10 +119,14 @@ func open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, storeFailed("open the object store "+path, err)
 	}
-	if err := f.Close(); err != nil {
+	info, err := f.Stat()
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
 		return nil, storeFailed("open the object store "+path, err)
 	}
-	db, err := sql.Open("sqlite", dsn(path))
+	db, err := sql.Open("sqlite", dsn(path, info.Size() == 0))
 	if err != nil {
 		return nil, storeFailed("open the object store "+path, err)
 	}
@@ -137,10 +141,13 @@ func open(path string, opts Options) (*Store, error) {
 
 // dsn asks for a commit that is on disk, directory entry included, when it
 // returns: PERSIST with EXTRA lost nothing in 1,500 power cuts, and it still
-// reads when the disk is full.
-func dsn(path string) string {
+// reads when the disk is full. auto_vacuum is set once: SQLite would write it
+// again at every start.
+func dsn(path string, fresh bool) string {
 	q := url.Values{}
-	q.Set("_auto_vacuum", "INCREMENTAL")
+	if fresh {
+		q.Set("_auto_vacuum", "INCREMENTAL")
+	}
 	q.Set("_journal_mode", "PERSIST")
 	q.Set("_synchronous", "EXTRA")
 	q.Set("_txlock", "immediate")
