@@ -56,7 +56,7 @@ func build(j job, f files) (*result, error) {
 	}
 	if len(objects) == 0 {
 		return nil, failure(gitops.EmptyRender, "commit manifests; to remove everything, remove the source",
-			"render source %s: no objects come out of %s", j.Source, j.Path)
+			"render source %s: no objects come out of the directory %q", j.Source, j.Path)
 	}
 	return canonical(j, bundles, objects)
 }

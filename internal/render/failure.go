@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -35,11 +34,8 @@ func brief(err error) string {
 	if len(text) <= maxMessage {
 		return text
 	}
-	cut := maxMessage
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + " …"
+	// The end says what went wrong, the beginning where.
+	return strings.ToValidUTF8(text[:maxMessage/3], "") + " … " + strings.ToValidUTF8(text[len(text)-2*maxMessage/3:], "")
 }
 
 // typed finds the failure in err's tree: an error of ours that went through a

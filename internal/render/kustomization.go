@@ -35,7 +35,7 @@ type references struct {
 
 func (b *bundle) gatherKustomize(r *reader) error {
 	s := &scan{r: r, bundle: b, visited: map[string]bool{}}
-	if err := s.dir(b.dir, false); err != nil {
+	if err := s.dir(b.dir, ""); err != nil {
 		return err
 	}
 	return b.gatherComponents(r)
@@ -49,20 +49,21 @@ func (b *bundle) gatherComponents(r *reader) error {
 		if err != nil {
 			return err
 		}
-		if err := s.dir(dir, false); err != nil {
+		if err := s.dir(dir, ""); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dir scans the kustomization of a directory. As plugins, its resources are
-// configurations of generators and transformers.
-func (s *scan) dir(dir string, plugins bool) error {
-	if s.visited[dir] {
+// dir scans the kustomization of a directory. With a user, its resources are
+// configurations of generators and transformers, which the kustomization in
+// the user's directory runs, and what they name is relative to that.
+func (s *scan) dir(dir, user string) error {
+	if s.visited[dir+"\n"+user] {
 		return nil
 	}
-	s.visited[dir] = true
+	s.visited[dir+"\n"+user] = true
 	file, err := s.find(dir)
 	if err != nil || file == "" {
 		return err
@@ -79,11 +80,19 @@ func (s *scan) dir(dir string, plugins bool) error {
 	if err != nil {
 		return err
 	}
-	if plugins {
-		refs.plugins = append(refs.plugins, refs.either...)
-		refs.either = nil
+	if user == "" {
+		return s.follow(file, dir, refs)
 	}
-	return s.follow(file, dir, refs)
+	configurations := refs.either
+	refs.either = nil
+	if err := s.follow(file, dir, refs); err != nil {
+		return err
+	}
+	dirs := map[string]string{}
+	if err := s.followPlugins(file, dir, user, configurations, dirs); err != nil {
+		return err
+	}
+	return s.dirs(dirs)
 }
 
 func (s *scan) find(dir string) (string, error) {
@@ -108,8 +117,8 @@ func (s *scan) find(dir string) (string, error) {
 
 // follow reads what a kustomization points at, and scans the directories.
 func (s *scan) follow(file, dir string, refs references) error {
-	dirs := map[string]bool{} // → whether they hold plugins
-	text := map[string]bool{} // → whether they are YAML
+	dirs := map[string]string{} // → the user of the plugins they hold
+	text := map[string]bool{}   // → whether they are YAML
 	var load []string
 	for _, group := range []struct {
 		refs                  []string
@@ -127,14 +136,14 @@ func (s *scan) follow(file, dir string, refs references) error {
 			}
 			switch k {
 			case isDir:
-				dirs[p] = false
+				dirs[p] = ""
 			case isFile:
 				load = append(load, p)
 				text[p] = text[p] || group.yaml
 			}
 		}
 	}
-	if err := s.followPlugins(file, dir, refs.plugins, dirs); err != nil {
+	if err := s.followPlugins(file, dir, dir, refs.plugins, dirs); err != nil {
 		return err
 	}
 	content, err := s.r.content(load)
@@ -150,6 +159,10 @@ func (s *scan) follow(file, dir string, refs references) error {
 		}
 	}
 	maps.Copy(s.bundle.gathered.files, content)
+	return s.dirs(dirs)
+}
+
+func (s *scan) dirs(dirs map[string]string) error {
 	for _, p := range slices.Sorted(maps.Keys(dirs)) {
 		if err := s.dir(p, dirs[p]); err != nil {
 			return err

@@ -129,6 +129,7 @@ func (o *object) readLabels(metadata map[string]any) error {
 // and a status in Git is not what we want to hold.
 func (o *object) strip(metadata map[string]any) {
 	delete(o.body, "status")
+	dropNullTimes(o.body)
 	for _, field := range []string{"creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
 		"generation", "managedFields", "resourceVersion", "selfLink", "uid", "generateName"} {
 		delete(metadata, field)
@@ -145,6 +146,26 @@ func (o *object) strip(metadata map[string]any) {
 			if len(value) == 0 {
 				delete(metadata, field)
 			}
+		}
+	}
+}
+
+// dropNullTimes removes the "creationTimestamp: null" that Go programs write
+// into every metadata, those of templates inside the object included.
+func dropNullTimes(value any) {
+	switch value := value.(type) {
+	case []any:
+		for _, item := range value {
+			dropNullTimes(item)
+		}
+	case map[string]any:
+		for key, inner := range value {
+			if metadata, ok := inner.(map[string]any); ok && key == "metadata" {
+				if at, ok := metadata["creationTimestamp"]; ok && at == nil {
+					delete(metadata, "creationTimestamp")
+				}
+			}
+			dropNullTimes(inner)
 		}
 	}
 }

@@ -12,10 +12,10 @@ import (
 // followPlugins checks the configurations of generators, transformers and
 // validators: only those built into Kustomize may run, and what they name has
 // to be in the tree.
-func (s *scan) followPlugins(file, dir string, refs []string, dirs map[string]bool) error {
+func (s *scan) followPlugins(file, dir, user string, refs []string, dirs map[string]string) error {
 	for _, ref := range refs {
 		if unlessInline(ref) == "" {
-			if err := s.plugin(file, dir, []byte(ref)); err != nil {
+			if err := s.plugin(file, user, []byte(ref)); err != nil {
 				return err
 			}
 			continue
@@ -25,7 +25,7 @@ func (s *scan) followPlugins(file, dir string, refs []string, dirs map[string]bo
 			return err
 		}
 		if k == isDir {
-			dirs[p] = true
+			dirs[p] = user
 			continue
 		}
 		data, err := s.r.file(file, p)
@@ -36,7 +36,7 @@ func (s *scan) followPlugins(file, dir string, refs []string, dirs map[string]bo
 			continue
 		}
 		s.bundle.gathered.files[p] = data
-		if err := s.plugin(p, dir, data); err != nil {
+		if err := s.plugin(p, user, data); err != nil {
 			return err
 		}
 	}

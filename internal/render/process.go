@@ -43,7 +43,7 @@ func (p process) run(ctx context.Context, j job, t *tree) (*result, error) {
 		// template must not see the node's time zone.
 		fmt.Sprintf("GOMEMLIMIT=%d", p.memory/10*8), "GOTRACEBACK=none", "TZ=UTC",
 	}
-	crash := &head{}
+	crash := &tail{}
 	cmd.Stderr = crash
 	cmd.WaitDelay = time.Second
 	stdin, err := cmd.StdinPipe()
@@ -194,7 +194,7 @@ func (a *answer) result(data []byte) (*result, error) {
 
 // obituary says what the worker died of.
 func (p process) obituary(ctx context.Context, j job, state *os.ProcessState, crash string, err error) error {
-	what, remedy := "it died: "+firstLine(crash), "report it together with the manifests"
+	what, remedy := "it died: "+lastWords(crash), "report it together with the manifests"
 	status, _ := state.Sys().(syscall.WaitStatus)
 	cpu := state.UserTime() + state.SystemTime()
 	switch {
@@ -215,19 +215,29 @@ func (p process) obituary(ctx context.Context, j job, state *os.ProcessState, cr
 	return failure(gitops.WorkerFailed, remedy, "render source %s in the worker: %s", j.Source, what)
 }
 
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return brief(errors.New(line))
+// lastWords finds the line of a crash that says why, below what libraries
+// have written to stderr themselves.
+func lastWords(text string) string {
+	for line := range strings.Lines(text) {
+		for _, prefix := range []string{"fatal error: ", "panic: ", "runtime: "} {
+			if strings.HasPrefix(line, prefix) {
+				return brief(errors.New(line))
+			}
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return brief(errors.New(lines[len(lines)-1]))
 }
 
-// head keeps the beginning of what a crash prints.
-type head struct{ text []byte }
+// tail keeps the end of what the worker writes to stderr.
+type tail struct{ text []byte }
 
-func (t *head) Write(p []byte) (int, error) {
-	if room := 4096 - len(t.text); room > 0 {
-		t.text = append(t.text, p[:min(room, len(p))]...)
-	}
+const maxTail = 4096
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.text = append(t.text, p[max(0, len(p)-maxTail):]...)
+	t.text = t.text[max(0, len(t.text)-maxTail):]
 	return len(p), nil
 }
 
-func (t *head) String() string { return string(t.text) }
+func (t *tail) String() string { return string(t.text) }

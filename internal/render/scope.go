@@ -38,7 +38,8 @@ func (s scopes) namespaced(o *object) (bool, bool) {
 
 // place gives the object the namespace that it will have in the cluster, so
 // that one object has one identity: the bundle's (or "default") where it has
-// none and its kind needs one, none where its kind takes none.
+// none and its kind needs one, none where its kind takes none. A kind that only
+// the cluster knows gets the bundle's, which is what a chart means by it.
 func (s scopes) place(o *object, namespace string) {
 	namespaced, known := s.namespaced(o)
 	metadata := o.body["metadata"].(map[string]any)
@@ -46,7 +47,7 @@ func (s scopes) place(o *object, namespace string) {
 	case known && !namespaced:
 		delete(metadata, "namespace")
 		o.ref.Namespace = ""
-	case known && o.ref.Namespace == "":
+	case o.ref.Namespace == "" && (known || namespace != ""):
 		if namespace == "" {
 			namespace = "default"
 		}
