@@ -4,6 +4,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -114,8 +115,8 @@ func (v *Verifier) Explain(ctx context.Context, c gitops.Commit, accepted gitops
 				continue
 			}
 		}
-		if id == x.head() && err == nil {
-			err = ancestry
+		if e, ok := errors.AsType[*gitops.Error](ancestry); ok && e.Commit == id {
+			err = ancestry // what Verify says of it
 		}
 		out = append(out, decision(id, j, err))
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -77,7 +78,7 @@ func parseOpenPGPSignature(s signed) (*packet.Signature, error) {
 	first, err := packet.Read(rest)
 	sig, ok := first.(*packet.Signature)
 	switch {
-	case ok && err != nil:
+	case isUnsupported(err):
 		return nil, refusal(gitops.UnsupportedSig, "sign with an ed25519 key and a current gpg",
 			"the OpenPGP signature of %s is not supported: %v", s.what, err)
 	case err != nil:
@@ -102,6 +103,11 @@ func parseOpenPGPSignature(s signed) (*packet.Signature, error) {
 		return nil, refusal(gitops.WeakKey, "sign with SHA-256 or SHA-512", "the OpenPGP signature of %s uses %v", s.what, sig.Hash)
 	}
 	return sig, nil
+}
+
+func isUnsupported(err error) bool {
+	_, unsupported := errors.AsType[pgperrors.UnsupportedError](err)
+	return unsupported
 }
 
 // find returns the key of the file that made the signature. A signature may

@@ -19,10 +19,11 @@ func refusal(reason gitops.Reason, remedy, format string, args ...any) *gitops.E
 	return &gitops.Error{Reason: reason, Message: fmt.Sprintf(format, args...), Remedy: remedy}
 }
 
-// blame names the commit that broke the rule, unless err names one already.
+// blame names the commit that broke the rule, unless err names one already
+// or the id is none: what a server offers as an id is not passed on.
 func blame(err error, commit gitops.Hash) error {
 	e, ok := errors.AsType[*gitops.Error](err)
-	if !ok || e.Commit != "" {
+	if !ok || e.Commit != "" || !commit.Valid() {
 		return err
 	}
 	named := *e
