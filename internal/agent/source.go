@@ -85,6 +85,9 @@ func (s *source) settle(ctx context.Context) {
 		s.publishNow(ctx)
 	}
 	s.view.cycles++
+	if !s.view.suspended {
+		s.view.stage = gitops.StageWaiting
+	}
 	s.publishNow(ctx)
 }
 

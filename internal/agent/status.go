@@ -68,7 +68,7 @@ func (s *source) publish(state gitops.SourceState) {
 		Name: s.cfg.Name, URL: s.cfg.URL, Ref: s.cfg.Ref,
 		Phase: v.stage, Progress: v.progress, Cycle: v.cycles,
 		Observed: v.observed, Verified: state.Accepted, Applied: state.Applied, Healthy: state.Healthy,
-		Refused: state.Refused, Failed: v.failed, Hold: state.Hold, Suspended: state.Suspended,
+		Failed: v.failed, Hold: state.Hold, Suspended: state.Suspended,
 		Bundles:  bundles(v.want, v.health),
 		Problems: problems(v.health),
 		Pending:  refs(v.pending),
@@ -77,6 +77,9 @@ func (s *source) publish(state gitops.SourceState) {
 		Warnings: s.cfg.Verifier.Warnings(),
 	}
 	st.Link.NextPoll = s.cfg.Git.NextPoll()
+	if headRefused(*v, state) {
+		st.Refused = state.Refused // an older refusal is history
+	}
 	v.conditions = conditions(*v, state, v.conditions, s.now())
 	st.Conditions = v.conditions
 	s.published.Store(&published{source: st, cluster: v.cluster, clusterAt: v.clusterAt})

@@ -109,7 +109,7 @@ func (s *scene) connect() {
 func (s *scene) repository() {
 	s.t.Helper()
 	var err error
-	s.repo, err = gitserver.NewRepo(s.ctx, filepath.Join(s.dir, "git"), "fleet")
+	s.repo, err = gitserver.NewRepo(s.ctx, s.mkdir("git"), "fleet")
 	s.must(err)
 	s.signer, err = gitserver.NewSigner(s.ctx, s.mkdir("keys/dev"), "dev@example.com")
 	s.must(err)

@@ -50,13 +50,16 @@ func (d *demo) kubeClient() error {
 	return err
 }
 
-// show runs the command line and prints what it prints.
-func (d *demo) show(args ...string) error {
+// show runs the command line, which has to succeed, and prints what it prints.
+func (d *demo) show(args ...string) error { return d.showCode(0, args...) }
+
+// showCode expects another exit code.
+func (d *demo) showCode(code int, args ...string) error {
 	fmt.Printf("\n$ edgeagent %s\n", strings.Join(args, " "))
 	r := d.node.CLI(args...)
 	fmt.Print(r.Stdout, r.Stderr)
-	if r.Code != 0 {
-		return fmt.Errorf("edgeagent %s: exit code %d", strings.Join(args, " "), r.Code)
+	if r.Code != code {
+		return fmt.Errorf("edgeagent %s: exit code %d, want %d", strings.Join(args, " "), r.Code, code)
 	}
 	return nil
 }

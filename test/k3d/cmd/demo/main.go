@@ -69,11 +69,13 @@ func run(ctx context.Context) error {
 // prepare makes the repository from examples/fleet, signed, and a node that
 // follows it.
 func (d *demo) prepare(root string) (err error) {
-	if d.repo, err = gitserver.NewRepo(d.ctx, filepath.Join(d.dir, "git"), "fleet"); err != nil {
-		return err
+	keys, repositories := filepath.Join(d.dir, "keys"), filepath.Join(d.dir, "git")
+	for _, dir := range []string{keys, repositories} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 	}
-	keys := filepath.Join(d.dir, "keys")
-	if err := os.MkdirAll(keys, 0o700); err != nil {
+	if d.repo, err = gitserver.NewRepo(d.ctx, repositories, "fleet"); err != nil {
 		return err
 	}
 	if d.signer, err = gitserver.NewSigner(d.ctx, keys, "you@example.com"); err != nil {
@@ -89,7 +91,7 @@ func (d *demo) prepare(root string) (err error) {
 	if d.one, err = d.push("the example fleet", d.signer); err != nil {
 		return err
 	}
-	if d.git, err = gitserver.Start(d.ctx, gitserver.Config{Root: filepath.Join(d.dir, "git")}); err != nil {
+	if d.git, err = gitserver.Start(d.ctx, gitserver.Config{Root: repositories}); err != nil {
 		return err
 	}
 	d.node = node.New(d.dir, filepath.Join(root, "bin", "edgeagent"), "shop-0042", d.cluster.Kubeconfig())

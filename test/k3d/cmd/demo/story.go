@@ -55,7 +55,7 @@ func (d *demo) refuse() error {
 	}); err != nil {
 		return err
 	}
-	if err := d.show("verify", source); err != nil {
+	if err := d.showCode(1, "verify", source); err != nil {
 		return err
 	}
 	if err := d.show("status"); err != nil {
