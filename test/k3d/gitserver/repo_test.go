@@ -105,7 +105,7 @@ func TestRemovedFilesLeaveTheTree(t *testing.T) {
 // A developer's own settings must neither sign nor break a test's commits.
 func TestUserConfigurationIsNotRead(t *testing.T) {
 	home := t.TempDir()
-	settings := "[user]\n\tname = Somebody Else\n[commit]\n\tgpgSign = true\n[core]\n\thooksPath = /nonexistent\n"
+	settings := "[user]\n\tname = Somebody Else\n[commit]\n\tgpgSign = true\n[i18n]\n\tcommitEncoding = ISO-8859-1\n"
 	if err := os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestUserConfigurationIsNotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(raw, "Somebody Else") || strings.Contains(raw, "gpgsig") || !strings.Contains(raw, "author Test Author <author@example.com>") {
+	if strings.Contains(raw, "Somebody Else") || strings.Contains(raw, "gpgsig") || strings.Contains(raw, "encoding") || !strings.Contains(raw, "author Test Author <author@example.com>") {
 		t.Errorf("the commit shows the user's configuration:\n%s", raw)
 	}
 }

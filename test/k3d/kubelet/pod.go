@@ -60,15 +60,8 @@ func (k *Kubelet) step(ctx context.Context, pod *corev1.Pod) (time.Duration, err
 	return again, k.update(ctx, pod, status)
 }
 
-// end finishes a deletion. A pod that ran gets a final phase first: the Job
-// controller waits for it before it takes its finalizer away.
+// end finishes a deletion, without the grace that a real pod would use up.
 func (k *Kubelet) end(ctx context.Context, pod *corev1.Pod) error {
-	if !finished(pod) && len(pod.Finalizers) > 0 {
-		status := *pod.Status.DeepCopy()
-		status.Phase = corev1.PodFailed
-		status.Conditions = conditions(pod, false, false, "PodFailed", time.Now())
-		return k.update(ctx, pod, status)
-	}
 	if pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0 {
 		return nil // only its finalizers hold it now
 	}
