@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/test/k3d/cluster"
 )
 
 func TestFirstApplyCreatesEverythingAndMarksIt(t *testing.T) {
@@ -119,5 +120,16 @@ func TestLateFailureDoesNotStopIndependentObjects(t *testing.T) {
 	wantActions(t, changes, "created ConfigMap/a", "created Deployment/web", "failed Service/bad")
 	if s.live("Deployment", "web") == nil {
 		t.Error("the deployment was not applied")
+	}
+}
+
+func TestFieldThatTheKindDoesNotHaveIsRejected(t *testing.T) {
+	s := newSite(t)
+	bad := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bad, namespace: NS, lables: {a: b}}\n"
+	since := time.Now()
+	_, err := s.converge(s.want(bad))
+	wantReason(t, err, gitops.Rejected, "lables", "bad")
+	if tries := s.requests(since, func(e cluster.AuditEvent) bool { return e.Name == "bad" }); len(tries) != 1 {
+		t.Errorf("what cannot succeed was tried %d times: %q", len(tries), tries)
 	}
 }

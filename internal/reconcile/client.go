@@ -101,8 +101,9 @@ func dial(cfg Config, content []byte) (*connection, error) {
 		return nil, bad("names no usable cluster, or a file that is not there")
 	}
 	rc.UserAgent = "edgeagent/" + cfg.Version
-	rc.QPS = -1                  // the number of writes in flight is the limit
-	rc.DisableCompression = true // the API server is on this machine
+	rc.WarningHandler = rest.NoWarnings{} // client-go would log what Git asked for
+	rc.QPS = -1                           // the number of writes in flight is the limit
+	rc.DisableCompression = true          // the API server is on this machine
 	rc.ContentType, rc.AcceptContentTypes = "application/json", "application/json"
 	client, err := rest.HTTPClientFor(rc)
 	if err != nil {

@@ -152,7 +152,7 @@ func statusOf(err error) (metav1.Status, bool) {
 
 // passes reports that the same request may succeed in a moment.
 func passes(err error) bool {
-	return isAway(err) && !errors.Is(err, context.DeadlineExceeded) || apierrors.IsInternalError(err) ||
+	return isAway(err) && !errors.Is(err, context.DeadlineExceeded) || apierrors.IsInternalError(err) && !isUndeclared(err) ||
 		apierrors.IsConflict(err) && !strings.Contains(err.Error(), "Precondition failed")
 }
 
@@ -171,6 +171,8 @@ func isRejected(err error) bool {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err),
 		apierrors.IsRequestEntityTooLargeError(err), apierrors.IsNotAcceptable(err), apierrors.IsUnsupportedMediaType(err):
 		return true
+	case isUndeclared(err):
+		return true
 	case apierrors.IsForbidden(err):
 		return !isNotAllowed(err)
 	}
@@ -180,6 +182,12 @@ func isRejected(err error) bool {
 	}
 	code := status.Code // webhooks answer with any code they like
 	return code >= 400 && code < 500 && code != 401 && code != 403 && code != 409 && code != 429
+}
+
+// isUndeclared reports a field that the kind does not have. Server-side apply
+// answers 500 to it, as if the server were to blame.
+func isUndeclared(err error) bool {
+	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed to create typed patch object")
 }
 
 // isNotAllowed tells a missing right of ours from an admission that refuses

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +51,11 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// count makes names of sources differ where those of tests begin alike.
+var count atomic.Int64
+
+var notInNames = regexp.MustCompile("[^A-Za-z0-9]+")
+
 // guard is the default of the node's file.
 var guard = gitops.PruneGuard{MaxDeletes: 20, MaxPercent: 25, Minimum: 5}
 
@@ -69,8 +76,8 @@ type site struct {
 // newSite makes a source with a namespace of its own.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	name = strings.Trim(name[:min(len(name), 40)], "-")
+	name := strings.ToLower(notInNames.ReplaceAllString(t.Name(), "-"))
+	name = fmt.Sprintf("%s-%d", strings.Trim(name[:min(len(name), 34)], "-"), count.Add(1))
 	s := &site{
 		t: t, source: name, ns: name, version: name + "-" + fmt.Sprint(time.Now().UnixNano()),
 		req:     gitops.PlanRequest{Source: name, Drift: gitops.DriftCorrect, Prune: true, Guard: guard, Healthy: "main@sha1:0"},
@@ -335,13 +342,14 @@ func (s *site) delete(kind, name string) {
 func (s *site) writes(since time.Time) []string {
 	s.t.Helper()
 	return s.requests(since, func(e cluster.AuditEvent) bool {
-		return e.Namespace != "edgeagent-system" && e.Name != "edgeagent-system"
+		return !e.DryRun && e.Namespace != "edgeagent-system" && e.Name != "edgeagent-system"
 	})
 }
 
+// requests lists writes and dry runs, as "patch configmaps/a".
 func (s *site) requests(since time.Time, keep func(cluster.AuditEvent) bool) []string {
 	s.t.Helper()
-	events, err := shared.Writes(cluster.AuditFilter{Since: since, UserAgent: "edgeagent/" + s.version})
+	events, err := shared.Writes(cluster.AuditFilter{Since: since, UserAgent: "edgeagent/" + s.version, DryRun: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -432,4 +440,17 @@ spec:
       restartPolicy: Never
       containers: [{name: main, image: %q}]
 `, name, image)
+}
+
+// parent reads the ApplySet's parent, nil if there is none.
+func (s *site) parent() *unstructured.Unstructured {
+	s.t.Helper()
+	u, err := person(s.t).Resource(plural["ConfigMap"]).Namespace("edgeagent-system").Get(s.t.Context(), s.source, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return u
 }
