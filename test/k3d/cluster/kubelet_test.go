@@ -6,6 +6,8 @@ import (
 	"context"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/edgeagent/edgeagent/test/k3d/kubelet"
 )
 
@@ -23,6 +25,9 @@ func TestKubeletOutlivesTheAPIServer(t *testing.T) {
 	defer func() {
 		cancel()
 		<-done
+		if err := kube.CoreV1().Nodes().Delete(context.Background(), "second", metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
 	}()
 	createPod(t, kube, podSpec{name: "second-before", image: "web", node: "second"})
 	waitForPod(t, kube, "second-before", ready)

@@ -12,22 +12,64 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 )
 
-func TestNodeIsReadyAndRenewsItsLease(t *testing.T) {
+func TestNodeIsReadyAndHasALease(t *testing.T) {
 	kube := client(t, shared)
-	nodes, err := kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-	if err != nil || len(nodes.Items) != 1 {
-		t.Fatalf("nodes: %v (%v), want one", nodes, err)
-	}
-	node := nodes.Items[0]
 	eventually(t, func() string {
-		_, err := kube.CoordinationV1().Leases("kube-node-lease").Get(t.Context(), node.Name, metav1.GetOptions{})
+		node, err := kube.CoreV1().Nodes().Get(t.Context(), "edge", metav1.GetOptions{})
 		if err != nil {
-			return fmt.Sprintf("lease of %s: %v", node.Name, err)
+			return err.Error()
+		}
+		if len(node.Spec.Taints) > 0 {
+			return fmt.Sprintf("the node has taints %v", node.Spec.Taints)
+		}
+		for _, condition := range node.Status.Conditions {
+			if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
+				return fmt.Sprintf("the node is %+v", condition)
+			}
+		}
+		_, err = kube.CoordinationV1().Leases("kube-node-lease").Get(t.Context(), "edge", metav1.GetOptions{})
+		if err != nil {
+			return "lease of the node: " + err.Error()
+		}
+		return ""
+	})
+}
+
+func TestDaemonSetAndStatefulSetBecomeReady(t *testing.T) {
+	kube := client(t, shared)
+	labels := map[string]string{"app": "sets"}
+	selector := &metav1.LabelSelector{MatchLabels: labels}
+	template := newDeployment("sets", "web").Spec.Template
+	daemons, sets := kube.AppsV1().DaemonSets("default"), kube.AppsV1().StatefulSets("default")
+	_, err := daemons.Create(t.Context(), &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "sets"},
+		Spec:       appsv1.DaemonSetSpec{Selector: selector, Template: template},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	replicas := int32(2)
+	_, err = sets.Create(t.Context(), &appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "sets"},
+		Spec:       appsv1.StatefulSetSpec{Selector: selector, Template: template, Replicas: &replicas},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		daemon, err := daemons.Get(t.Context(), "sets", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := sets.Get(t.Context(), "sets", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if daemon.Status.NumberAvailable != 1 || set.Status.AvailableReplicas != 2 {
+			return fmt.Sprintf("DaemonSet %+v, StatefulSet %+v: want 1 and 2 available", daemon.Status, set.Status)
 		}
 		return ""
 	})
@@ -223,69 +265,6 @@ func TestRunningJobCanBeDeleted(t *testing.T) {
 		}
 		return "the deleted job's pod stays: " + podLine(&pods.Items[0])
 	})
-}
-
-func TestNamespaceDeletionCompletes(t *testing.T) {
-	kube := client(t, shared)
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "doomed"}}
-	if _, err := kube.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "inside"}}
-	if _, err := kube.CoreV1().ConfigMaps("doomed").Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := kube.CoreV1().Namespaces().Delete(t.Context(), "doomed", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, func() string {
-		found, err := kube.CoreV1().Namespaces().Get(t.Context(), "doomed", metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return ""
-		}
-		return fmt.Sprintf("the namespace is still there: %+v %v", found.Status, err)
-	})
-}
-
-func TestCustomResourceDefinitionBecomesEstablished(t *testing.T) {
-	dyn := dynamicClient(t, shared)
-	definition := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-		"metadata": map[string]any{"name": "widgets.example.com"},
-		"spec": map[string]any{
-			"group": "example.com", "scope": "Namespaced",
-			"names": map[string]any{"kind": "Widget", "plural": "widgets"},
-			"versions": []any{map[string]any{
-				"name": "v1", "served": true, "storage": true,
-				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}},
-			}},
-		},
-	}}
-	definitions := dyn.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
-	if _, err := definitions.Create(t.Context(), definition, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	widgets := dyn.Resource(schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "widgets"}).Namespace("default")
-	widget := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "example.com/v1", "kind": "Widget", "metadata": map[string]any{"name": "one"},
-	}}
-	eventually(t, func() string {
-		if _, err := widgets.Create(t.Context(), widget, metav1.CreateOptions{}); err != nil {
-			return "create a widget: " + err.Error()
-		}
-		return ""
-	})
-	found, err := definitions.Get(t.Context(), "widgets.example.com", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	conditions, _, _ := unstructured.NestedSlice(found.Object, "status", "conditions")
-	for _, condition := range conditions {
-		if c := condition.(map[string]any); c["type"] == "Established" && c["status"] == "True" {
-			return
-		}
-	}
-	t.Errorf("the definition serves a resource but is not Established: %v", conditions)
 }
 
 func newDeployment(name, image string) *appsv1.Deployment {

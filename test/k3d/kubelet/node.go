@@ -5,6 +5,7 @@ package kubelet
 import (
 	"context"
 	"runtime"
+	"slices"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -44,10 +45,28 @@ func (k *Kubelet) heartbeat(ctx context.Context) error {
 		return err
 	}
 	node.Status = nodeStatus(node.Status)
-	if _, err := nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
+	node, err = nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{})
+	if err != nil {
+		return err
+	}
+	if err := k.removeTaint(ctx, node); err != nil {
 		return err
 	}
 	return k.renewLease(ctx)
+}
+
+// removeTaint does what the node lifecycle controller would: the API server
+// marks every new node as not ready, and DaemonSets stay away until that is gone.
+func (k *Kubelet) removeTaint(ctx context.Context, node *corev1.Node) error {
+	kept := slices.DeleteFunc(slices.Clone(node.Spec.Taints), func(taint corev1.Taint) bool {
+		return taint.Key == corev1.TaintNodeNotReady
+	})
+	if len(kept) == len(node.Spec.Taints) {
+		return nil
+	}
+	node.Spec.Taints = kept
+	_, err := k.client.CoreV1().Nodes().Update(ctx, node, metav1.UpdateOptions{})
+	return err
 }
 
 func (k *Kubelet) newNode() *corev1.Node {
