@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
@@ -76,6 +77,7 @@ type site struct {
 // newSite makes a source with a namespace of its own.
 func newSite(t *testing.T) *site {
 	t.Helper()
+	t.Parallel()
 	name := strings.ToLower(notInNames.ReplaceAllString(t.Name(), "-"))
 	name = fmt.Sprintf("%s-%d", strings.Trim(name[:min(len(name), 34)], "-"), count.Add(1))
 	s := &site{
@@ -254,7 +256,7 @@ func person(t *testing.T) dynamic.Interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.QPS = -1
+	cfg.QPS, cfg.WarningHandler = -1, rest.NoWarnings{}
 	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -453,4 +455,10 @@ func (s *site) parent() *unstructured.Unstructured {
 		s.t.Fatal(err)
 	}
 	return u
+}
+
+func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return ctx, cancel
 }
