@@ -3,8 +3,12 @@
 package localapi_test
 
 import (
+	"context"
+	"fmt"
 	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -99,5 +103,75 @@ func TestClientWithoutDaemon(t *testing.T) {
 	_, err := localapi.NewClient(filepath.Join(dir, "none")).Status(t.Context(), "")
 	if gitops.ReasonOf(err) != gitops.NoAnswer || !strings.Contains(err.Error(), "does not answer on "+dir+"/none; is it running? systemctl status edgeagent") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+// systemd hands the socket over as file 3, and keeps it when the daemon stops.
+func TestSocketOfSystemdIsTaken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	// The variable names the process that the socket is for: the shell becomes it.
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" -test.run '^TestHelperOfSystemd$' -test.v`, os.Args[0])
+	cmd.Env = append(os.Environ(), "EDGEAGENT_TEST_HELPER=systemd")
+	cmd.ExtraFiles = []*os.File{file}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "listens on "+path+"\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the daemon took systemd's socket away: %v", err)
+	}
+}
+
+// TestHelperOfSystemd is the other process of the test above.
+func TestHelperOfSystemd(t *testing.T) {
+	if os.Getenv("EDGEAGENT_TEST_HELPER") != "systemd" {
+		return
+	}
+	l, err := localapi.Listen(t.Context(), "/nowhere/at/all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("listens on " + l.Addr().String())
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Who is asking is known on a unix socket only; elsewhere nobody may even read.
+func TestUnknownPeerIsRefused(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- localapi.NewServer(localapi.Config{Controller: &controller{status: twoSources()}}).Serve(ctx, l)
+	}()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.Addr().String()+"/v1/status", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusForbidden {
+		t.Errorf("status = %s", response.Status)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
