@@ -126,11 +126,8 @@ func (i *installer) status() (string, error) {
 	case status == service.StatusRunning:
 		return "The daemon runs. See: edgeagent status", nil
 	}
-	return "", quietStopped
+	return "", errors.New("the daemon does not run; start it with: edgeagent service start")
 }
-
-// quietStopped is systemctl's own way to say "installed and not running".
-var quietStopped = fmt.Errorf("the daemon does not run; start it with: edgeagent service start")
 
 // writeDurably writes a file that a power cut right after must not empty.
 func writeDurably(path, text string) error {

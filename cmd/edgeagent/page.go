@@ -43,34 +43,37 @@ type cell struct {
 
 func text(s string) cell { return cell{text: oneLine(s)} }
 
-// table prints rows in aligned columns, the first row as the heading. Colour
-// does not count as width, and no line ends with spaces.
+// table prints rows in aligned columns under a heading. A column without a
+// single entry is left out, colour does not count as width, and no line ends
+// with spaces.
 func (p page) table(w io.Writer, heading []string, rows [][]cell) error {
 	if len(rows) == 0 {
 		return nil
+	}
+	widths := make([]int, len(heading)) // 0 = left out
+	for _, row := range rows {
+		for i, c := range row {
+			if n := utf8.RuneCountInString(c.text); n > 0 {
+				widths[i] = max(widths[i], n, utf8.RuneCountInString(heading[i]))
+			}
+		}
 	}
 	first := make([]cell, len(heading))
 	for i, h := range heading {
 		first[i] = cell{h, bold}
 	}
-	rows = append([][]cell{first}, rows...)
-	widths := make([]int, len(heading))
-	for _, row := range rows {
-		for i, c := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
-		}
-	}
-	for _, row := range rows {
-		last := len(row) - 1
-		for last > 0 && row[last].text == "" {
-			last--
-		}
+	for _, row := range append([][]cell{first}, rows...) {
 		var line strings.Builder
-		for i, c := range row[:last+1] {
-			line.WriteString(p.paint(c.style, c.text))
-			if i < last {
-				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+2))
+		gap := 0
+		for i, c := range row {
+			if widths[i] == 0 {
+				continue
 			}
+			if c.text != "" {
+				line.WriteString(strings.Repeat(" ", gap) + p.paint(c.style, c.text))
+				gap = 0
+			}
+			gap += widths[i] - utf8.RuneCountInString(c.text) + 2
 		}
 		if _, err := fmt.Fprintln(w, line.String()); err != nil {
 			return err

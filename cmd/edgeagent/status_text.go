@@ -62,7 +62,7 @@ func (p page) node(w io.Writer, s gitops.Status) error {
 	}
 	cluster := s.Cluster.Version
 	if !s.Cluster.Reachable {
-		cluster = p.paint(red, strings.TrimSpace("not reachable "+oneLine(s.Cluster.Message)))
+		cluster = p.paint(red, strings.TrimSuffix("not reachable: "+oneLine(s.Cluster.Message), ": "))
 	}
 	if _, err := fmt.Fprintf(w, "node     %s\ncluster  %s\nagent    %s\n", name, cluster, s.Version); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (p page) problemRows(s gitops.SourceStatus) [][]cell {
 		if h.Pin {
 			until = "for good"
 		}
-		say(yellow, "held at %s by %s %s, %s or: edgeagent resume %s", h.Revision.Short(), h.By, p.ago(h.At), until, s.Name)
+		say(yellow, "held at %s by %s %s, %s; release it with: edgeagent resume %s", h.Revision.Short(), h.By, p.ago(h.At), until, s.Name)
 	}
 	if u := s.Suspended; u != nil {
 		say(yellow, "suspended by %s %s (%s); go on with: edgeagent resume %s", u.By, p.ago(u.At), u.Reason, s.Name)
