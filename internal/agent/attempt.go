@@ -17,6 +17,8 @@ type work struct {
 	state   gitops.SourceState
 	caps    gitops.Capabilities
 	changes []gitops.Change // everything this process wrote for it
+	// touched is set before the first write: until then the cluster is as it was.
+	touched bool
 }
 
 // attempt carries a plan out, phase by phase. Before the first write the
@@ -33,7 +35,7 @@ func (s *source) attempt(ctx context.Context, state gitops.SourceState, caps git
 	w := &work{attempt: a, plan: plan, target: t, state: state, caps: caps}
 	for _, step := range s.steps(a.Cause) {
 		if err := step(ctx, w); err != nil {
-			return s.fail(ctx, w.attempt, w.changes, err)
+			return s.fail(ctx, w, err)
 		}
 	}
 	delete(s.resumed, a.ID)
@@ -107,6 +109,7 @@ func (s *source) applyStep(ctx context.Context, w *work) error {
 		return nil // only the prune is left
 	}
 	s.stage(ctx, gitops.StageApplying)
+	w.touched = true
 	changes, err := s.cluster().Apply(ctx, w.plan, s.progress(ctx))
 	w.changes = append(w.changes, changes...)
 	if err != nil {
@@ -173,8 +176,8 @@ func (s *source) advance(ctx context.Context, w *work, to gitops.Phase, o gitops
 }
 
 // fail ends an attempt that met an error, or leaves it open, as decide says.
-func (s *source) fail(ctx context.Context, a gitops.Attempt, changes []gitops.Change, err error) (again bool) {
-	v := decide(ctx, err)
+func (s *source) fail(ctx context.Context, w *work, err error) (again bool) {
+	a, v := w.attempt, decide(ctx, err)
 	if v == stop {
 		return ctx.Err() == nil // superseded: the next cycle takes the newer order
 	}
@@ -190,8 +193,9 @@ func (s *source) fail(ctx context.Context, a gitops.Attempt, changes []gitops.Ch
 	}
 	delete(s.resumed, a.ID)
 	if jErr := s.journal().Advance(ctx, a.ID, gitops.PhaseFailed, gitops.Outcome{
-		Changes: changes, Inventory: itemsOf(changes), Reason: reason, Message: err.Error(),
-		Remember: v == rollBack && a.Cause != gitops.CauseRollback,
+		Changes: w.changes, Inventory: itemsOf(w.changes), Reason: reason, Message: err.Error(),
+		Remember:  v == rollBack && a.Cause != gitops.CauseRollback,
+		Untouched: !w.touched,
 	}); jErr != nil {
 		return s.outOfReach(ctx, jErr)
 	}

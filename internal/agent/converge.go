@@ -55,8 +55,7 @@ func (s *source) sameAsApplied(state gitops.SourceState, t target, want gitops.M
 // was away. A restart counts; the fourth fails the attempt.
 func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
 	if state.Open.Resumes >= maxResumes && !s.working(state.Open.ID) {
-		err := resumedTooOften(*state.Open)
-		return s.fail(ctx, *state.Open, nil, err)
+		return s.fail(ctx, &work{attempt: *state.Open, touched: true}, resumedTooOften(*state.Open))
 	}
 	want, err := s.manifests(ctx, t)
 	if err != nil {

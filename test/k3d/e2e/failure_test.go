@@ -20,13 +20,13 @@ import (
 func killInEveryPhase(s *scene) {
 	s.source["prunePolicy"] = map[string]any{"maxDeletes": 100, "maxPercent": 100, "minimum": 1000}
 	s.write("app/base.yaml", configMap(s.ns, "base", "0"))
+	s.write("app/extra.yaml", configMap(s.ns, "extra-0", "0"))
 	s.start()
 	s.ready(s.push("base"))
 	s.stop()
 	crashes := 0
 	for n := 1; ; n++ {
 		s.write("app/base.yaml", configMap(s.ns, "base", fmt.Sprint(n)))
-		s.remove("app/extra.yaml")
 		s.write("app/extra.yaml", configMap(s.ns, fmt.Sprintf("extra-%d", n), "1"))
 		head := s.push(fmt.Sprint("crash at point ", n))
 		s.crash(fmt.Sprint(n))
@@ -36,6 +36,7 @@ func killInEveryPhase(s *scene) {
 				crashed = true
 				return true
 			}
+			s.node.CLI("sync", s.name)
 			st, err := s.node.Status(s.name)
 			return err == nil && st.Ready() && st.Healthy.Revision.Hash() == head
 		})

@@ -52,7 +52,7 @@ func job(ns, name, message string) string {
 kind: Job
 metadata: {name: %[2]s, namespace: %[1]s}
 spec:
-  ttlSecondsAfterFinished: 1
+  ttlSecondsAfterFinished: 3
   template:
     spec:
       restartPolicy: Never

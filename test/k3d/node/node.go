@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -85,14 +86,21 @@ func (n *Node) Launch(env ...string) error {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the agent: %w", err)
-	}
-	exited := make(chan struct{})
+	started, exited := make(chan error), make(chan struct{})
 	go func() {
-		cmd.Wait() //nolint:errcheck // ExitCode tells
+		// The death signal follows the thread that forked, not the process:
+		// the goroutine keeps its thread until the agent is gone.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait() //nolint:errcheck // ExitCode tells
+		}
 		close(exited)
 	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("start the agent: %w", err)
+	}
 	n.cmd, n.exited = cmd, exited
 	return nil
 }
