@@ -40,8 +40,14 @@ func RefusedFunctions() []string { return refusedFunctions }
 
 func Functions() map[string]any { return functions() }
 
-// Limit and Serve are the worker's other half, for tests that play a bad worker.
+// LimitCPU lowers the worker's processor time, in seconds.
+func (r *Renderer) LimitCPU(seconds uint64) { r.process.cpu = seconds }
+
+// RunProcess is the agent's half alone, for tests that play the worker.
 func RunProcess(ctx context.Context, command []string, memory int64, timeout time.Duration, objects Objects, root gitops.Hash) error {
-	_, err := process{command: command, memory: memory, timeout: timeout}.run(ctx, job{Source: "s", Path: "."}, newTree(ctx, objects, root))
+	_, err := process{command: command, memory: memory, timeout: timeout, cpu: 5}.run(ctx, job{Source: "s", Path: "."}, newTree(ctx, objects, root))
 	return err
 }
+
+// Confine gives up files and sockets for this process.
+func Confine() error { return confine() }

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 
@@ -23,12 +22,9 @@ import (
 type process struct {
 	command []string
 	memory  int64
+	cpu     uint64 // seconds of processor time
 	timeout time.Duration
 }
-
-// maxCPU is below the usual timeout: a template that loops is stopped by it
-// also when the agent itself gets little of the processor.
-const maxCPU = 30 // seconds
 
 // run renders a tree in a worker. A nil result without an error means that the
 // closure was read and nothing was rendered. An error that is the revision's
@@ -43,7 +39,7 @@ func (p process) run(ctx context.Context, j job, t *tree) (*result, error) {
 		// template must not see the node's time zone.
 		fmt.Sprintf("GOMEMLIMIT=%d", p.memory/10*8), "GOTRACEBACK=none", "TZ=UTC",
 	}
-	crash := &tail{}
+	crash := &lastWords{}
 	cmd.Stderr = crash
 	cmd.WaitDelay = time.Second
 	stdin, err := cmd.StdinPipe()
@@ -58,7 +54,7 @@ func (p process) run(ctx context.Context, j job, t *tree) (*result, error) {
 		return nil, failure(gitops.WorkerFailed, "check that the agent's program can be executed", "start the render worker: %s", brief(err))
 	}
 	var out *result
-	err = limit(cmd.Process.Pid, p.memory)
+	err = p.limit(cmd.Process.Pid)
 	if err == nil {
 		out, err = serve(stdin, stdout, j, t)
 	}
@@ -77,7 +73,7 @@ func (p process) run(ctx context.Context, j job, t *tree) (*result, error) {
 	case answered:
 		return nil, err
 	}
-	return nil, p.obituary(limited, j, cmd.ProcessState, crash.String(), err)
+	return nil, p.obituary(limited, j, cmd.ProcessState, crash, err)
 }
 
 // died reports whether the pipe broke from the other end.
@@ -86,18 +82,23 @@ func died(err error) bool {
 }
 
 // limit is set from outside and before the worker has read anything.
-func limit(pid int, memory int64) error {
+func (p process) limit(pid int) error {
 	for _, l := range []struct {
 		resource  int
 		soft, end uint64
 	}{
-		{unix.RLIMIT_DATA, uint64(memory), uint64(memory)},
-		{unix.RLIMIT_CPU, maxCPU, maxCPU + 1},
+		{unix.RLIMIT_DATA, uint64(p.memory), uint64(p.memory)},
+		{unix.RLIMIT_CPU, p.cpu, p.cpu + 1},
 		{unix.RLIMIT_NOFILE, 16, 16},
 		{unix.RLIMIT_FSIZE, 0, 0},
 		{unix.RLIMIT_CORE, 0, 0},
 	} {
-		if err := unix.Prlimit(pid, l.resource, &unix.Rlimit{Cur: l.soft, Max: l.end}, nil); err != nil {
+		var have unix.Rlimit
+		err := unix.Prlimit(pid, l.resource, nil, &have)
+		if err == nil { // a unit may have set a lower one, which cannot be raised
+			err = unix.Prlimit(pid, l.resource, &unix.Rlimit{Cur: min(l.soft, have.Max), Max: min(l.end, have.Max)}, nil)
+		}
+		if err != nil {
 			return failure(gitops.WorkerFailed, "", "limit the render worker: %s", brief(err))
 		}
 	}
@@ -193,51 +194,25 @@ func (a *answer) result(data []byte) (*result, error) {
 }
 
 // obituary says what the worker died of.
-func (p process) obituary(ctx context.Context, j job, state *os.ProcessState, crash string, err error) error {
-	what, remedy := "it died: "+lastWords(crash), "report it together with the manifests"
+func (p process) obituary(ctx context.Context, j job, state *os.ProcessState, crash *lastWords, err error) error {
+	what, remedy := "it died: "+crash.String(), "report it together with the manifests"
 	status, _ := state.Sys().(syscall.WaitStatus)
 	cpu := state.UserTime() + state.SystemTime()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		what, remedy = fmt.Sprintf("it took longer than %s", p.timeout), "look for a template that loops"
-	case strings.Contains(crash, "SIGXCPU"), cpu >= maxCPU*time.Second:
-		what, remedy = fmt.Sprintf("it used more than %d s of processor time", maxCPU), "look for a template that loops"
-	case strings.Contains(crash, "out of memory"), strings.Contains(crash, "cannot allocate memory"),
-		strings.Contains(crash, "failed to create new OS thread"):
+	case !died(err):
+		what = "it said what no worker says: " + brief(err)
+	case crash.contains("SIGXCPU"), cpu >= time.Duration(p.cpu)*time.Second:
+		what, remedy = fmt.Sprintf("it used more than %d s of processor time", p.cpu), "look for a template that loops"
+	case crash.contains("out of memory"), crash.contains("cannot allocate memory"), crash.contains("failed to create new OS thread"):
 		what, remedy = fmt.Sprintf("it used more than %d MiB of memory", p.memory>>20), "look for a template that makes too much of its values"
-	case strings.Contains(crash, "stack exceeds"), strings.Contains(crash, "stack overflow"):
+	case crash.contains("stack exceeds"), crash.contains("stack overflow"):
 		what, remedy = "it ran out of stack", "look for a template or schema that includes itself"
 	case status.Signaled() && status.Signal() == syscall.SIGKILL:
 		what, remedy = "it was killed, as the kernel does when the node has no memory left", "free memory on the node"
-	case crash == "":
+	case crash.String() == "":
 		what = "it broke off: " + brief(err)
 	}
 	return failure(gitops.WorkerFailed, remedy, "render source %s in the worker: %s", j.Source, what)
 }
-
-// lastWords finds the line of a crash that says why, below what libraries
-// have written to stderr themselves.
-func lastWords(text string) string {
-	for line := range strings.Lines(text) {
-		for _, prefix := range []string{"fatal error: ", "panic: ", "runtime: "} {
-			if strings.HasPrefix(line, prefix) {
-				return brief(errors.New(line))
-			}
-		}
-	}
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return brief(errors.New(lines[len(lines)-1]))
-}
-
-// tail keeps the end of what the worker writes to stderr.
-type tail struct{ text []byte }
-
-const maxTail = 4096
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.text = append(t.text, p[max(0, len(p)-maxTail):]...)
-	t.text = t.text[max(0, len(t.text)-maxTail):]
-	return len(p), nil
-}
-
-func (t *tail) String() string { return string(t.text) }

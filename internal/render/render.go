@@ -18,6 +18,10 @@ import (
 const (
 	DefaultMemoryLimit = 512 << 20
 	DefaultTimeout     = time.Minute
+
+	// defaultCPU is below the timeout: a template that loops is stopped by it
+	// also when the worker gets little of the processor.
+	defaultCPU = 30 // seconds
 )
 
 // Config is one source, as the node's configuration has it.
@@ -69,6 +73,7 @@ func New(cfg Config, objects Objects) (*Renderer, error) {
 		process: process{
 			command: command,
 			memory:  cmp.Or(cfg.MemoryLimit, DefaultMemoryLimit),
+			cpu:     defaultCPU,
 			timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
 		},
 	}, nil

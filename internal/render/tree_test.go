@@ -9,9 +9,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/internal/render"
@@ -26,7 +31,26 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) > 1 && os.Args[1] == "confined" {
+		confined()
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
+}
+
+// confined tries what a template that got out of its engine would.
+func confined() {
+	if err := render.Confine(); err != nil {
+		fmt.Println("confine:", err)
+		os.Exit(1)
+	}
+	_, err := os.Open("/dev/null")
+	fmt.Println("open:", err)
+	_, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	fmt.Println("socket:", err)
+	fmt.Println("exec:", exec.Command("/bin/true").Run())
+	runtime.GC() // the runtime itself needs nothing more
+	time.Sleep(time.Millisecond)
 }
 
 type stored struct {

@@ -20,14 +20,16 @@ import (
 // reads over the pipes, and exits. It gives up the right to open files and
 // sockets for the whole process, so it must not be called in any other.
 func Worker(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	if err := confine(); err != nil {
-		return fmt.Errorf("confine the render worker: %w", err)
-	}
 	out := bufio.NewWriter(stdout)
 	pipe := &pipe{in: bufio.NewReader(stdin), out: out}
 	var j job
 	if err := readMessage(pipe.in, &j); err != nil {
 		return fmt.Errorf("read the render job: %w", err)
+	}
+	// Not before the job has come: the agent sets its limits first, and could
+	// not any more when they are lower already.
+	if err := confine(); err != nil {
+		return fmt.Errorf("confine the render worker: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
