@@ -116,7 +116,7 @@ func parsePlace(raw string, insecure bool) (place, error) {
 	scpLike := !strings.Contains(raw, "://")
 	if scpLike {
 		host, path, ok := strings.Cut(raw, ":")
-		if !ok || strings.Contains(host, "/") {
+		if !ok || host == "" || strings.Contains(host, "/") || strings.HasPrefix(path, ":") {
 			return place{}, badConfig("read the URL of a repository: it has no scheme; write https://… or ssh://…")
 		}
 		raw = "ssh://" + host + "/" + strings.TrimPrefix(path, "/")

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -89,7 +90,7 @@ func tlsFailed(doing string, err error, now time.Time) error {
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
 		return failed(gitops.TLS, "check the host in the URL", "%s: %s", doing, printable(e.Error(), 200))
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
 		return failed(gitops.TLS, "check the port; a captive portal answers like this too",
 			"%s: the server does not speak TLS", doing)
 	}

@@ -5,6 +5,8 @@ package pull_test
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -102,7 +104,8 @@ func (r *repo) backend() http.Handler {
 		Path: "/usr/lib/git-core/git-http-backend",
 		Env: []string{"GIT_PROJECT_ROOT=" + r.root, "GIT_HTTP_EXPORT_ALL=1",
 			"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"},
-		Stderr: new(bytes.Buffer),
+		Stderr: io.Discard,
+		Logger: log.New(io.Discard, "", 0),
 	}
 }
 

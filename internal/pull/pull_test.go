@@ -32,8 +32,8 @@ func TestFirstFetchBringsTheWholeHistory(t *testing.T) {
 	readsBack(t, r, store, head)
 }
 
-// big is a repository of 200 files, one of them large and incompressible.
-func big(t testing.TB) (*repo, gitops.Hash) {
+// large is a repository of 200 files, one of them large and incompressible.
+func large(t testing.TB) (*repo, gitops.Hash) {
 	r := newRepo(t)
 	noise := make([]byte, 300_000)
 	g := rand.New(rand.NewPCG(1, 2))
@@ -50,7 +50,7 @@ func big(t testing.TB) (*repo, gitops.Hash) {
 func TestUpdateIsThin(t *testing.T) {
 	for _, bitmaps := range []bool{false, true} {
 		t.Run(fmt.Sprintf("bitmaps=%v", bitmaps), func(t *testing.T) {
-			r, _ := big(t)
+			r, _ := large(t)
 			store := openStore(t, objects.Options{})
 			s := newSource(t, config(r.serve().URL), store)
 			mustPoll(t, s)

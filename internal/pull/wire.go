@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
@@ -26,50 +28,84 @@ func newAdvertisement() advertisement {
 	return advertisement{refs: map[string]gitops.Hash{}, can: map[string]bool{}}
 }
 
-var errRefsTooLarge = errors.New("the list of refs is too large")
+var (
+	errRefsTooLarge = errors.New("the list of refs is too large")
+	errNotALine     = errors.New("not in Git's line format")
+)
 
-// capped fails, instead of ending, where more than n bytes come.
-type capped struct {
-	r io.Reader
-	n int64
+// lines reads Git's lines: four hex digits of length, then the content. Over
+// go-git's reader it tells an end in the middle of a line from a wrong line.
+type lines struct {
+	r    io.Reader
+	left int64 // bytes that may still come; 0 = any number
+	buf  []byte
 }
 
-func (c *capped) Read(p []byte) (int, error) {
-	if c.n <= 0 {
-		return 0, errRefsTooLarge
+// next returns a line, nil for a flush. It is valid until the next call.
+func (l *lines) next() ([]byte, error) {
+	var head [4]byte
+	if err := l.read(head[:]); err != nil {
+		return nil, err
 	}
-	n, err := c.r.Read(p[:min(int64(len(p)), c.n)])
-	c.n -= int64(n)
-	return n, err
+	n, err := strconv.ParseUint(string(head[:]), 16, 16)
+	switch {
+	case err != nil || n > 0 && n <= 4:
+		return nil, errNotALine
+	case n == 0:
+		return nil, nil
+	}
+	l.buf = slices.Grow(l.buf[:0], int(n)-4)[:n-4]
+	if err := l.read(l.buf); err != nil {
+		return nil, err
+	}
+	if said, ok := bytes.CutPrefix(l.buf, []byte("ERR ")); ok {
+		return nil, serverSaid(string(said))
+	}
+	return l.buf, nil
+}
+
+func (l *lines) read(b []byte) error {
+	if l.left > 0 {
+		if l.left -= int64(len(b)); l.left <= 0 {
+			return errRefsTooLarge
+		}
+	}
+	_, err := io.ReadFull(l.r, b)
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // readAdvertisement reads the refs in protocol v0. Over HTTP a line that names
 // the service comes before them.
 func readAdvertisement(r io.Reader, overHTTP bool, limit int64) (advertisement, error) {
 	ad := newAdvertisement()
-	lines := pktline.NewScanner(&capped{r, limit})
+	in := lines{r: r, left: limit}
 	if overHTTP {
-		if !lines.Scan() {
-			return ad, brokenLine(lines.Err(), limit)
+		line, err := in.next()
+		if err != nil {
+			return ad, brokenLine(err, limit)
 		}
-		if strings.TrimSuffix(string(lines.Bytes()), "\n") != "# service=git-upload-pack" {
+		if strings.TrimSuffix(string(line), "\n") != "# service=git-upload-pack" {
 			return ad, notGit("the answer does not begin with the name of the service")
 		}
-		if !lines.Scan() {
-			return ad, brokenLine(lines.Err(), limit)
+		if line, err = in.next(); err != nil {
+			return ad, brokenLine(err, limit)
 		}
-		if len(lines.Bytes()) != 0 {
+		if line != nil {
 			return ad, notGit("the name of the service is not followed by a flush")
 		}
 	}
 	for first := true; ; first = false {
-		if !lines.Scan() {
-			return ad, brokenLine(lines.Err(), limit)
+		line, err := in.next()
+		if err != nil {
+			return ad, brokenLine(err, limit)
 		}
-		line := bytes.TrimSuffix(lines.Bytes(), []byte("\n"))
-		if len(line) == 0 {
+		if line == nil {
 			return ad, nil
 		}
+		line = bytes.TrimSuffix(line, []byte("\n"))
 		if first {
 			refLine, abilities, _ := bytes.Cut(line, []byte{0})
 			for _, a := range strings.Fields(string(abilities)) {
@@ -110,20 +146,14 @@ func notGit(how string) error {
 	return failed(gitops.NotGit, "check the URL: it must name a Git repository", "read the refs: %s", how)
 }
 
-// brokenLine gives an error of the line reader its reason. nil is an end
-// without a flush: the connection was cut.
+// brokenLine gives an error of the line reader its reason.
 func brokenLine(err error, limit int64) error {
-	if said, ok := errors.AsType[*pktline.ErrorLine](err); ok {
-		return serverSaid(said.Text)
-	}
 	switch {
-	case err == nil:
-		return io.ErrUnexpectedEOF
 	case errors.Is(err, errRefsTooLarge):
 		return failed(gitops.TooLarge, "use a repository, or a mirror of it, with fewer refs",
 			"read the refs: they have more than %d bytes", limit)
-	case errors.Is(err, pktline.ErrInvalidPktLen):
-		return notGit("the answer is not in Git's line format")
+	case errors.Is(err, errNotALine):
+		return notGit("the answer is " + errNotALine.Error())
 	}
 	return err
 }
@@ -180,25 +210,28 @@ func request(wants, haves []gitops.Hash, ad advertisement, agent string) ([]byte
 // packReader takes the pack out of the answer to a request: lines that
 // acknowledge haves, then packets of three channels.
 type packReader struct {
-	lines *pktline.Scanner
+	lines lines
 	rest  []byte
 	begun bool
 	end   func() // called once the pack is over
 }
 
 func newPackReader(r io.Reader, end func()) *packReader {
-	return &packReader{lines: pktline.NewScanner(r), end: end}
+	return &packReader{lines: lines{r: r}, end: end}
 }
 
 func (p *packReader) Read(b []byte) (int, error) {
 	for len(p.rest) == 0 {
-		if !p.lines.Scan() {
-			return 0, brokenLine(p.lines.Err(), 0)
+		line, err := p.lines.next()
+		if errors.Is(err, errNotALine) {
+			return 0, notAPack(err.Error())
 		}
-		line := p.lines.Bytes()
-		if len(line) == 0 {
+		if err != nil {
+			return 0, err
+		}
+		if line == nil {
 			if !p.begun {
-				return 0, failed(gitops.ServerError, "look at the server's log", "fetch: the server sent no pack")
+				return 0, notAPack("it has no pack")
 			}
 			p.end()
 			return 0, io.EOF
@@ -212,12 +245,15 @@ func (p *packReader) Read(b []byte) (int, error) {
 			return 0, serverSaid(string(line[1:]))
 		default:
 			if p.begun || !bytes.HasPrefix(line, []byte("ACK ")) && !bytes.HasPrefix(line, []byte("NAK")) {
-				return 0, failed(gitops.ServerError, "look at the server's log",
-					"fetch: the server's answer is not in Git's format")
+				return 0, notAPack("it has an unknown line")
 			}
 		}
 	}
 	n := copy(b, p.rest)
 	p.rest = p.rest[n:]
 	return n, nil
+}
+
+func notAPack(how string) error {
+	return failed(gitops.ServerError, "look at the server's log", "fetch: the server's answer is not a pack: %s", how)
 }
