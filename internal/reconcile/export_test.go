@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// LiveObject is what a pure test says of an object in the cluster.
+type LiveObject struct {
+	UID, PartOf, Digest, Fields, Owner string
+	Terminating, Kubectl, Foreign      bool
+	Annotations                        map[string]string
+}
+
+// PlanWith is the pure part of Plan.
+func PlanWith(req gitops.PlanRequest, objects map[gitops.ObjectKey]LiveObject) (gitops.Plan, error) {
+	seen := observation{}
+	for key, o := range objects {
+		seen[key] = live{
+			uid: o.UID, partOf: o.PartOf, digest: o.Digest, fields: o.Fields, owner: o.Owner,
+			terminating: o.Terminating, kubectl: o.Kubectl, foreign: o.Foreign, marks: marksOf(o.Annotations),
+		}
+	}
+	return makePlan(req, seen)
+}
+
+// Steps is the order in which a set is written: the names of the members of
+// each step, and for each step what it comes after.
+func Steps(want gitops.Manifests) (members [][]string, after [][]int, err error) {
+	var all []member
+	for _, m := range want.Objects {
+		annotations, err := annotationsOf(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		needs, err := parseDependsOn(m.Ref, annotations[dependsOn])
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, member{manifest: m, needs: needs})
+	}
+	steps, err := schedule(want.Bundles, all)
+	index := map[*step]int{}
+	for i, s := range steps {
+		index[s] = i
+		var names []string
+		for _, key := range s.members {
+			names = append(names, key.Name)
+		}
+		var before []int
+		for _, dep := range append(s.after, s.needs...) {
+			before = append(before, index[dep])
+		}
+		members, after = append(members, names), append(after, before)
+	}
+	return members, after, err
+}
+
+// Claims is what an object holds exclusively.
+func Claims(m gitops.Manifest) ([]string, error) {
+	u, err := decode(m)
+	if err != nil {
+		return nil, err
+	}
+	return claims(u), nil
+}
+
+// IsImageName exposes how pull failures are told apart.
+var IsImageName = isImageName
