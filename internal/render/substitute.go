@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/envsubst"
-	"sigs.k8s.io/yaml"
+	goyaml "go.yaml.in/yaml/v2"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -50,7 +50,7 @@ func substitute(d document, variables map[string]string) (document, error) {
 	if !wantsSubstitution(d.body) {
 		return d, nil
 	}
-	data, err := yaml.Marshal(d.body)
+	data, err := goyaml.Marshal(d.body)
 	if err != nil {
 		return d, invalid(d, "", "write it: %s", brief(err))
 	}
