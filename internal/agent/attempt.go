@@ -131,10 +131,16 @@ func (s *source) healthStep(ctx context.Context, w *work) error {
 		return nil
 	}
 	s.stage(ctx, gitops.StageChecking)
-	if err := s.waitHealthy(ctx, w); err != nil {
+	health, err := s.waitHealthy(ctx, w)
+	if err != nil {
 		return err
 	}
-	if err := s.advance(ctx, w, gitops.PhaseHealthy, gitops.Outcome{}); err != nil {
+	owned, err := s.journal().Owned(ctx, s.cfg.Name)
+	if err != nil {
+		return err
+	}
+	done := completed(owned, w.plan.Manifests, health)
+	if err := s.advance(ctx, w, gitops.PhaseHealthy, gitops.Outcome{Inventory: done}); err != nil {
 		return err
 	}
 	s.log.Info("healthy", "revision", w.attempt.Revision, "attempt", w.attempt.ID)
@@ -212,6 +218,21 @@ func itemsOf(changes []gitops.Change) gitops.Inventory {
 		}
 	}
 	return inv.Sorted()
+}
+
+// completed is the items of Jobs that ran to their end: at the digest that is
+// recorded they are not run again, also when Kubernetes removes them.
+func completed(owned gitops.Inventory, want gitops.Manifests, h gitops.Health) gitops.Inventory {
+	var out gitops.Inventory
+	for _, o := range h.Objects {
+		item, known := owned.Find(o.Ref.Key())
+		m, wanted := want.Find(o.Ref.Key())
+		if o.Completed && known && wanted && item.Completed != m.Digest {
+			item.Completed = m.Digest
+			out = append(out, item)
+		}
+	}
+	return out
 }
 
 // exactInventory is the union less what was deleted, released, or announced

@@ -17,14 +17,18 @@ const leastHealthTime = 30 * time.Second
 
 // waitHealthy waits until the plan's objects are healthy, and meanwhile keeps
 // polling Git and taking orders: a newer commit, or a person, ends the wait.
-func (s *source) waitHealthy(ctx context.Context, w *work) error {
+func (s *source) waitHealthy(ctx context.Context, w *work) (gitops.Health, error) {
 	waitCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	done := make(chan error, 1)
+	type result struct {
+		health gitops.Health
+		err    error
+	}
+	done := make(chan result, 1)
 	looks := make(chan gitops.Health, 1)
 	began, timeout := s.now(), s.resumed[w.attempt.ID]
 	go func() {
-		_, err := s.cluster().Wait(waitCtx, gitops.HealthRequest{
+		health, err := s.cluster().Wait(waitCtx, gitops.HealthRequest{
 			Source: s.cfg.Name, Plan: w.plan, Changes: w.changes,
 			Timeout: timeout, Stable: s.cfg.Health.Stable,
 			Progress: func(h gitops.Health) {
@@ -34,7 +38,7 @@ func (s *source) waitHealthy(ctx context.Context, w *work) error {
 				}
 			},
 		})
-		done <- err
+		done <- result{health, err}
 	}()
 	defer func() {
 		s.resumed[w.attempt.ID] = max(timeout-s.now().Sub(began), leastHealthTime)
@@ -42,12 +46,12 @@ func (s *source) waitHealthy(ctx context.Context, w *work) error {
 	for {
 		poll := time.NewTimer(s.cfg.Git.NextPoll().Sub(s.now()))
 		select {
-		case err := <-done:
+		case r := <-done:
 			poll.Stop()
-			if cause := context.Cause(waitCtx); cause != nil && ctx.Err() == nil && errors.Is(cause, errSuperseded) {
-				return errSuperseded
+			if ctx.Err() == nil && errors.Is(context.Cause(waitCtx), errSuperseded) {
+				return r.health, errSuperseded
 			}
-			return err
+			return r.health, r.err
 		case h := <-looks:
 			s.touch()
 			s.view.sawHealth(w.plan.Manifests, h)

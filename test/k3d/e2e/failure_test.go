@@ -98,6 +98,7 @@ func kubeconfigRotated(s *scene) {
 	s.must(s.cluster.RotateCA(context.Background()))
 	s.app("web:3")
 	s.ready(s.push("after the authority changed"))
+	s.login()
 	if s.deploymentImage("web") != "web:3" {
 		s.t.Errorf("image = %s, want web:3", s.deploymentImage("web"))
 	}

@@ -94,14 +94,20 @@ func (s *scene) connect() {
 		s.kubeconfig, err = s.cluster.User(s.user, "system:masters")
 		s.must(err)
 	}
+	s.login()
+	_, err := s.kube.CoreV1().Namespaces().Create(s.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.ns}}, metav1.CreateOptions{})
+	s.must(err)
+}
+
+// login reads the administrator's kubeconfig: again after it was rotated.
+func (s *scene) login() {
+	s.t.Helper()
 	rest, err := clientcmd.BuildConfigFromFlags("", s.cluster.Kubeconfig())
 	s.must(err)
 	rest.QPS = -1
 	s.kube, err = kubernetes.NewForConfig(rest)
 	s.must(err)
 	s.dynamic, err = dynamic.NewForConfig(rest)
-	s.must(err)
-	_, err = s.kube.CoreV1().Namespaces().Create(s.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.ns}}, metav1.CreateOptions{})
 	s.must(err)
 }
 
