@@ -105,12 +105,12 @@ func checkPrincipals(list string) (string, error) {
 	for pattern := range strings.SplitSeq(list, ",") {
 		name, negated := strings.CutPrefix(pattern, "!")
 		if name == "" {
-			return "", fmt.Errorf("principals %q have an empty pattern", printable(list))
+			return "", fmt.Errorf("principals %s have an empty pattern", quoted(list))
 		}
 		positive = positive || !negated
 	}
 	if !positive {
-		return "", fmt.Errorf("principals %q are all negated: they name nobody", printable(list))
+		return "", fmt.Errorf("principals %s are all negated: they name nobody", quoted(list))
 	}
 	return printable(list), nil
 }
@@ -129,7 +129,7 @@ func (s *allowedSigner) setOptions(list string) error {
 		}
 		unquoted, ok := unquote(value)
 		if name != "namespaces" && name != "valid-after" && name != "valid-before" {
-			return fmt.Errorf("option %q is not known", printable(name))
+			return fmt.Errorf("option %s is not known", quoted(name))
 		}
 		if !hasValue || !ok {
 			return fmt.Errorf("option %s needs a value in double quotes", name)
@@ -184,7 +184,7 @@ func parseTime(name, value string) (time.Time, error) {
 	if t, err := time.ParseInLocation(layout, text, time.UTC); err == nil && layout != "" {
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("option %s: %q is not YYYYMMDD[HHMM[SS]][Z]", name, printable(value))
+	return time.Time{}, fmt.Errorf("option %s: %s is not YYYYMMDD[HHMM[SS]][Z]", name, quoted(value))
 }
 
 // isKeyType tells a key's type from options, as OpenSSH names the types.
@@ -200,7 +200,7 @@ func isKeyType(field string) bool {
 // parseSSHKey reads "KEYTYPE KEY [COMMENT]", cut after KEYTYPE.
 func parseSSHKey(kind, rest string) (ssh.PublicKey, error) {
 	if strings.Contains(kind, "-cert-v0") {
-		return nil, fmt.Errorf("key type %q: SSH certificates are not supported; list the key itself", printable(kind))
+		return nil, fmt.Errorf("key type %s: SSH certificates are not supported; list the key itself", quoted(kind))
 	}
 	blob, _, _ := strings.Cut(strings.ReplaceAll(rest, "\t", " "), " ")
 	data, err := base64.StdEncoding.Strict().DecodeString(blob)

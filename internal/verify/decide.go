@@ -142,7 +142,7 @@ func (v *Verifier) examine(ctx context.Context, c gitops.Commit, accepted gitops
 	}
 	if accepted != "" && !accepted.Valid() {
 		return nil, refusal(gitops.TrustMissing, "restore the journal",
-			"the accepted commit %q of source %s is not a commit id", printable(string(accepted)), v.cfg.Source)
+			"the accepted commit %s of source %s is not a commit id", quoted(string(accepted)), v.cfg.Source)
 	}
 	x := &examination{v: v, keys: keys, commit: c, accepted: accepted, at: v.moment()}
 	x.history, err = v.history(ctx, x.head(), accepted)
@@ -212,7 +212,7 @@ func (x *examination) judgeTag(ctx context.Context, at moment) (signer, error) {
 	switch {
 	case !isTag:
 		return signer{}, refusal(gitops.RefMismatch, "set ref.tag or ref.semver, or another trust mode",
-			"ref %q is not a tag, and trust mode tag needs a signed one", printable(c.FullRef))
+			"ref %s is not a tag, and trust mode tag needs a signed one", quoted(c.FullRef))
 	case c.Tag == "":
 		return signer{}, refusal(gitops.Unsigned, "make it with git tag -s",
 			"tag %s is a lightweight tag, which has no signature", printable(name))
@@ -235,7 +235,7 @@ func (x *examination) judgeTag(ctx context.Context, at moment) (signer, error) {
 			"%s is of %s %s, not of commit %s", what, tag.kind, tag.object.Short(), x.head().Short())
 	case tag.name != name || c.Revision.Ref() != name:
 		return signer{}, refusal(gitops.RefMismatch, "the server shows a tag under another name than it was signed for; find out why",
-			"%s says that its name is %q", what, printable(tag.name))
+			"%s says that its name is %s", what, quoted(tag.name))
 	}
 	return who, nil
 }

@@ -69,3 +69,9 @@ func Collides(data []byte) bool {
 
 // Printable is how text from commits is shown.
 func Printable(text string) string { return printable(text) }
+
+// CheckSignature judges a signature alone.
+func CheckSignature(v *Verifier, payload []byte, armor string) error {
+	_, err := v.trust.Load().check(signed{what: "it", payload: payload, armor: armor}, v.moment())
+	return err
+}

@@ -57,7 +57,7 @@ func splitHeaders(raw []byte) (headers []header, message int, err error) {
 		} else {
 			key, value, ok := strings.Cut(line, " ")
 			if !ok || key == "" || value == "" {
-				return nil, 0, fmt.Errorf("header line %q has no value", printable(line))
+				return nil, 0, fmt.Errorf("header line %s has no value", quoted(line))
 			}
 			headers = append(headers, header{key: key, value: value, start: at, end: end})
 		}
@@ -70,7 +70,7 @@ func splitHeaders(raw []byte) (headers []header, message int, err error) {
 func controls(line string) error {
 	for i := range len(line) {
 		if line[i] < ' ' && line[i] != '\t' || line[i] == 0x7f {
-			return fmt.Errorf("header line %q has the control character 0x%02x", printable(line), line[i])
+			return fmt.Errorf("header line %s has the control character 0x%02x", quoted(line), line[i])
 		}
 	}
 	return nil
@@ -101,14 +101,14 @@ func arrange(headers []header, rules []rule) (map[string][]header, error) {
 	if key == "gpgsig-sha256" {
 		return nil, errors.New("header \"gpgsig-sha256\" is a second signature, of a repository format that is not supported")
 	}
-	return nil, fmt.Errorf("header %q is not known", printable(key))
+	return nil, fmt.Errorf("header %s is not known", quoted(key))
 }
 
 // objectIDOf reads a header that is one object id.
 func objectIDOf(h header) (gitops.Hash, error) {
 	id := gitops.Hash(h.value)
 	if !id.Valid() {
-		return "", fmt.Errorf("header %q is %q, not 40 lower-case hexadecimal digits", h.key, printable(h.value))
+		return "", fmt.Errorf("header %q is %s, not 40 lower-case hexadecimal digits", h.key, quoted(h.value))
 	}
 	return id, nil
 }
@@ -116,7 +116,7 @@ func objectIDOf(h header) (gitops.Hash, error) {
 // checkIdentity holds "NAME <EMAIL> SECONDS ZONE" to Git's own grammar.
 func checkIdentity(h header) error {
 	bad := func(what string) error {
-		return fmt.Errorf("header %q: %s in %q", h.key, what, printable(h.value))
+		return fmt.Errorf("header %q: %s in %s", h.key, what, quoted(h.value))
 	}
 	name, rest, ok := strings.Cut(h.value, "<")
 	if !ok || !strings.HasSuffix(name, " ") || strings.Contains(name, ">") || strings.Contains(h.value, "\n") {

@@ -102,8 +102,8 @@ func (h *history) step(ctx context.Context) error {
 			if mark == old {
 				continue
 			}
-			return blame(refusal(gitops.MalformedCommit, "", "commit %s is malformed: parent %q is not an object id",
-				n.id.Short(), printable(string(parent))), n.id)
+			return blame(refusal(gitops.MalformedCommit, "", "commit %s is malformed: parent %s is not an object id",
+				n.id.Short(), quoted(string(parent))), n.id)
 		}
 		if err := h.mark(ctx, parent, mark); err != nil {
 			return err

@@ -100,7 +100,7 @@ func (s shape) build(m memory, signed func(int) sign) []gitops.Hash {
 func TestRandomHistories(t *testing.T) {
 	w := newWorld(t)
 	hasty, merges := 0, 0
-	for seed := range uint64(1500) {
+	for seed := range uint64(600) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		s := randomShape(r)
 		tip := len(s.parents) - 1

@@ -34,7 +34,7 @@ func object(ctx context.Context, objects Objects, id gitops.Hash, want gitops.Ob
 		malformed = gitops.MalformedTag
 	}
 	if !id.Valid() {
-		return nil, refusal(malformed, "", "%q is not the id of a %s", printable(string(id)), want)
+		return nil, refusal(malformed, "", "%s is not the id of a %s", quoted(string(id)), want)
 	}
 	kind, raw, err := objects.Object(ctx, id)
 	if err != nil {
@@ -76,10 +76,7 @@ func objectID(kind gitops.ObjectKind, raw []byte) (gitops.Hash, bool) {
 // held to the strict grammar of parseCommit afterwards, which reads the same
 // parents or refuses. The time orders the walk and decides nothing.
 func links(raw []byte) (parents []gitops.Hash, when int64) {
-	line, rest, _ := bytes.Cut(raw, []byte("\n"))
-	if !bytes.HasPrefix(line, []byte("tree ")) {
-		return nil, 0
-	}
+	line, rest, _ := bytes.Cut(raw, []byte("\n")) // the tree
 	for {
 		line, rest, _ = bytes.Cut(rest, []byte("\n"))
 		id, ok := bytes.CutPrefix(line, []byte("parent "))

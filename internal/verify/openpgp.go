@@ -66,7 +66,7 @@ func (k *trust) authoriseOpenPGP(s signed, sig *packet.Signature, key pgpKey, at
 // parseOpenPGPSignature reads exactly one signature packet over binary data.
 func parseOpenPGPSignature(s signed) (*packet.Signature, error) {
 	bad := func(err error) error {
-		return refusal(gitops.BadSignature, "sign it again", "the OpenPGP signature of %s does not parse: %v", s.what, err)
+		return refusal(gitops.BadSignature, "sign it again", "the OpenPGP signature of %s does not parse: %s", s.what, printable(err.Error()))
 	}
 	data, err := dearmor(s.armor, armorOpenPGP)
 	if err != nil {
@@ -80,7 +80,7 @@ func parseOpenPGPSignature(s signed) (*packet.Signature, error) {
 	switch {
 	case isUnsupported(err):
 		return nil, refusal(gitops.UnsupportedSig, "sign with an ed25519 key and a current gpg",
-			"the OpenPGP signature of %s is not supported: %v", s.what, err)
+			"the OpenPGP signature of %s is not supported: %s", s.what, printable(err.Error()))
 	case err != nil:
 		return nil, bad(err)
 	case !ok:
@@ -96,7 +96,7 @@ func parseOpenPGPSignature(s signed) (*packet.Signature, error) {
 	for _, notation := range sig.Notations {
 		if notation.IsCritical {
 			return nil, refusal(gitops.UnsupportedSig, "sign without it",
-				"the OpenPGP signature of %s has the critical notation %q, which is not known", s.what, printable(notation.Name))
+				"the OpenPGP signature of %s has the critical notation %s, which is not known", s.what, quoted(notation.Name))
 		}
 	}
 	if !strongHash(sig.Hash) {

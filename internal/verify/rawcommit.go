@@ -86,7 +86,7 @@ func parseCommit(raw []byte) (rawCommit, error) {
 func checkEncoding(headers []header) error {
 	for _, h := range headers {
 		if name := strings.ToLower(h.value); name != "utf-8" && name != "utf8" {
-			return fmt.Errorf("its encoding is %q, not UTF-8", printable(h.value))
+			return fmt.Errorf("its encoding is %s, not UTF-8", quoted(h.value))
 		}
 	}
 	return nil

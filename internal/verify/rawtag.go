@@ -45,7 +45,7 @@ func parseTag(raw []byte) (rawTag, error) {
 	switch t.kind {
 	case gitops.CommitObject, gitops.TreeObject, gitops.BlobObject, gitops.TagObject:
 	default:
-		return rawTag{}, fmt.Errorf("its type is %q", printable(string(t.kind)))
+		return rawTag{}, fmt.Errorf("its type is %s", quoted(string(t.kind)))
 	}
 	if t.name = found["tag"][0].value; strings.Contains(t.name, "\n") {
 		return rawTag{}, errors.New("its name has two lines")

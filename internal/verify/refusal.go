@@ -58,3 +58,6 @@ func printable(text string) string {
 	}
 	return b.String()
 }
+
+// quoted is printable text in double quotes.
+func quoted(text string) string { return `"` + printable(text) + `"` }

@@ -57,7 +57,7 @@ func (r revokedKeys) add(line string) error {
 	if sum, ok := strings.CutPrefix(line, "SHA256:"); ok {
 		data, err := base64.RawStdEncoding.Strict().DecodeString(sum)
 		if err != nil || len(data) != 32 {
-			return fmt.Errorf("%q is not the SHA256 fingerprint of an SSH key", printable(line))
+			return fmt.Errorf("%s is not the SHA256 fingerprint of an SSH key", quoted(line))
 		}
 		r.ssh[line] = true
 		return nil
@@ -65,12 +65,12 @@ func (r revokedKeys) add(line string) error {
 	print := strings.ToUpper(strings.ReplaceAll(line, " ", ""))
 	if strings.Trim(print, "0123456789ABCDEF") == "" {
 		if len(print) != 40 && len(print) != 64 {
-			return fmt.Errorf("%q is not a full OpenPGP fingerprint of 40 or 64 digits", printable(line))
+			return fmt.Errorf("%s is not a full OpenPGP fingerprint of 40 or 64 digits", quoted(line))
 		}
 		r.pgp[print] = true
 		return nil
 	}
-	return fmt.Errorf("%q is neither an SSH public key, nor SHA256:…, nor an OpenPGP fingerprint", printable(line))
+	return fmt.Errorf("%s is neither an SSH public key, nor SHA256:…, nor an OpenPGP fingerprint", quoted(line))
 }
 
 func (k *trust) keyRevoked(what, key string) error {

@@ -31,6 +31,9 @@ func TestSSHSignatures(t *testing.T) {
 		{"bytes behind the signature", gitops.BadSignature, signedBy(func(w *world) sign { return w.ann.withTail })},
 		{"security key that was not touched", gitops.BadSignature, signedBy(func(w *world) sign { return w.touch.sign(0) })},
 		{"ECDSA security key that was not touched", gitops.BadSignature, signedBy(func(w *world) sign { return w.tap.sign(0) })},
+		{"key of a type with control characters", gitops.BadSignature, signedBy(func(w *world) sign {
+			return func([]byte) string { return armorSSH(ssh.Marshal(struct{ Kind string }{"\x1b[2J"}), nil) }
+		})},
 		{"signature of another commit", gitops.BadSignature, signedBy(func(w *world) sign {
 			return func([]byte) string { return w.ann.sign([]byte(w.unsigned(w.root))) }
 		})},

@@ -53,7 +53,7 @@ func (k *trust) checkSSH(s signed, at moment) (signer, error) {
 	print := ssh.FingerprintSHA256(sig.PublicKey)
 	if sig.Namespace != sshNamespace {
 		return signer{}, refusal(gitops.BadSignature, "sign with git itself",
-			"the SSH signature of %s is made for %q, not for %q", s.what, printable(sig.Namespace), sshNamespace)
+			"the SSH signature of %s is made for %s, not for %q", s.what, quoted(sig.Namespace), sshNamespace)
 	}
 	if weak := weakSSHKey(sig.PublicKey); weak != "" {
 		return signer{}, refusal(gitops.WeakKey, "sign with an ed25519 key",
@@ -61,7 +61,7 @@ func (k *trust) checkSSH(s signed, at moment) (signer, error) {
 	}
 	if err := sshsig.Verify(bytes.NewReader(s.payload), sig, sig.PublicKey, sig.HashAlgorithm, sshNamespace); err != nil {
 		return signer{}, refusal(gitops.BadSignature, "sign it again",
-			"the signature of %s by SSH key %s does not match its content: %v", s.what, print, err)
+			"the signature of %s by SSH key %s does not match its content: %s", s.what, print, printable(err.Error()))
 	}
 	if k.revoked.ssh[print] {
 		return signer{}, k.keyRevoked(s.what, "SSH key "+print)
@@ -98,7 +98,7 @@ func (a allowedSigner) permits(what, path, print string, at moment) error {
 	switch {
 	case a.namespaces != "" && !matchList(a.namespaces, sshNamespace):
 		return refusal(gitops.UnknownSigner, "add git to its namespaces",
-			"%s is signed by SSH key %s, which %s line %d allows for %q only", what, print, path, a.line, printable(a.namespaces))
+			"%s is signed by SSH key %s, which %s line %d allows for %s only", what, print, path, a.line, quoted(a.namespaces))
 	case at.past(a.before):
 		return refusal(gitops.KeyExpired, "have the commit signed by a key that is valid, or change the line",
 			"%s is signed by SSH key %s, which %s line %d allows until %s; it is %s", what, print, path, a.line, show(a.before), show(at.now))
@@ -116,7 +116,7 @@ func show(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // bytes behind the signature.
 func parseSSHSignature(s signed) (*sshsig.Signature, error) {
 	bad := func(err error) error {
-		return refusal(gitops.BadSignature, "sign it again", "the SSH signature of %s does not parse: %v", s.what, err)
+		return refusal(gitops.BadSignature, "sign it again", "the SSH signature of %s does not parse: %s", s.what, printable(err.Error()))
 	}
 	data, err := dearmor(s.armor, armorSSH)
 	if err != nil {

@@ -102,7 +102,7 @@ func (v *Verifier) checkConfig() error {
 	case start == FirstSeen, start == "" && v.cfg.Mode == ModeNone:
 	default:
 		return refusal(gitops.TrustMissing, "name the commit where trust begins by its full id, or write first-seen",
-			"source %s has the introduction %q, which is no commit id of 40 lower-case digits", v.cfg.Source, printable(v.cfg.Introduction))
+			"source %s has the introduction %s, which is no commit id of 40 lower-case digits", v.cfg.Source, quoted(v.cfg.Introduction))
 	}
 	return nil
 }
