@@ -17,10 +17,16 @@ import (
 //	agent → worker   job
 //	worker → agent   question                (any number of times)
 //	agent → worker   reply, then one frame of bytes for each file in it
-//	worker → agent   question with an answer, then one frame of YAML
+//	worker → agent   question with an answer, then one message for each bundle,
+//	                 and for each object one message and one frame of YAML
 //
-// The agent trusts no length and no count that the worker sends.
-const maxMessageFrame = 8 << 20
+// The agent trusts no length and no count that the worker sends, and decodes
+// nothing large at once: a list in JSON can take a hundred times its length.
+const (
+	maxQuestion = 4 << 20
+	maxItem     = 64 << 10
+	maxJob      = 8 << 20
+)
 
 // question asks for paths of the tree, or carries the answer: the last one.
 type question struct {
@@ -36,13 +42,13 @@ type reply struct {
 	Present []bool  `json:"present,omitempty"`
 }
 
-// answer is the worker's result without its YAML, of which Sizes are the lengths.
+// answer is the worker's result, or the number of bundles and objects that
+// follow it.
 type answer struct {
-	Error   *gitops.Error     `json:"error,omitempty"`
-	Partial bool              `json:"partial,omitempty"` // the closure was read, nothing was rendered
-	Bundles []gitops.Bundle   `json:"bundles,omitempty"`
-	Objects []gitops.Manifest `json:"objects,omitempty"`
-	Sizes   []int             `json:"sizes,omitempty"`
+	Error   *gitops.Error `json:"error,omitempty"`
+	Partial bool          `json:"partial,omitempty"` // the closure was read, nothing was rendered
+	Bundles int           `json:"bundles,omitempty"`
+	Objects int           `json:"objects,omitempty"`
 }
 
 func writeFrame(w io.Writer, data []byte) error {
@@ -77,8 +83,8 @@ func writeMessage(w io.Writer, message any) error {
 	return writeFrame(w, data)
 }
 
-func readMessage(r io.Reader, message any) error {
-	data, err := readFrame(r, maxMessageFrame)
+func readMessage(r io.Reader, limit int, message any) error {
+	data, err := readFrame(r, limit)
 	if err != nil {
 		return err
 	}

@@ -52,12 +52,13 @@ func (o *object) readHook(chart bool) (bool, error) {
 	if len(events) == 0 {
 		return false, nil // Skip, SyncFail, PreDelete, PostDelete
 	}
-	o.setHook(events, nil, o.wave)
-	for _, policy := range words(o.annotations[argoHookDeleteAfter]) {
-		if word, ok := argoPolicies[policy]; ok {
-			o.hook.DeletePolicy = append(o.hook.DeletePolicy, word)
+	var policy []string
+	for _, word := range words(o.annotations[argoHookDeleteAfter]) {
+		if p, ok := argoPolicies[word]; ok {
+			policy = append(policy, p)
 		}
 	}
+	o.setHook(events, policy, o.wave)
 	return true, nil
 }
 
@@ -84,8 +85,13 @@ func (o *object) readHelmHook(value string) (bool, error) {
 }
 
 // setHook: an object that is named for before and after runs before, once.
+// Without a policy, Helm and Argo CD both delete a hook before they create it
+// again.
 func (o *object) setHook(events, policy []string, weight int) {
 	slices.Sort(events)
+	if len(policy) == 0 {
+		policy = []string{"before-hook-creation"}
+	}
 	o.hook = &hook{
 		Hook:   gitops.Hook{Events: slices.Compact(events), DeletePolicy: policy},
 		before: slices.ContainsFunc(events, func(e string) bool { return strings.HasPrefix(e, "pre-") }),

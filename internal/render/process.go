@@ -58,11 +58,11 @@ func (p process) run(ctx context.Context, j job, t *tree) (*result, error) {
 	if err == nil {
 		out, err = serve(stdin, stdout, j, t)
 	}
-	stdin.Close()
+	_ = stdin.Close()
 	if !died(err) {
-		cmd.Process.Kill() // it has nothing left to say
+		_ = cmd.Process.Kill() // it has nothing left to say
 	}
-	cmd.Wait() // its state says more than this error
+	_ = cmd.Wait() // its state says more than this error
 	switch _, answered := typed(err); {
 	case err == nil:
 		return out, nil
@@ -119,15 +119,11 @@ func serve(stdin io.Writer, stdout io.Reader, j job, t *tree) (*result, error) {
 			return nil, err
 		}
 		var q question
-		if err := readMessage(in, &q); err != nil {
+		if err := readMessage(in, maxQuestion, &q); err != nil {
 			return nil, err
 		}
 		if q.Answer != nil {
-			data, err := readFrame(in, maxOutput)
-			if err != nil {
-				return nil, err
-			}
-			return q.Answer.result(data)
+			return q.Answer.result(in)
 		}
 		if err := respond(out, q, t); err != nil {
 			return nil, err
@@ -140,6 +136,8 @@ func respond(out io.Writer, q question, t *tree) error {
 	var content [][]byte
 	var err error
 	switch {
+	case len(q.Paths) > maxFiles:
+		return fmt.Errorf("the worker asks for %d paths at once", len(q.Paths))
 	case q.Op == "stat":
 		r.Entries, err = t.stat(q.Paths)
 	case q.Op == "list" && len(q.Paths) == 1:
@@ -170,27 +168,37 @@ func respond(out io.Writer, q question, t *tree) error {
 	return nil
 }
 
-// result takes an answer apart. Digests are taken here of what has arrived.
-func (a *answer) result(data []byte) (*result, error) {
+// result reads what follows an answer. Digests are taken here of what has
+// arrived.
+func (a *answer) result(in io.Reader) (*result, error) {
 	switch {
 	case a.Error != nil:
 		return nil, a.Error
 	case a.Partial:
 		return nil, nil
-	case len(a.Objects) != len(a.Sizes) || len(a.Objects) > maxObjects || len(a.Bundles) > maxBundles:
-		return nil, fmt.Errorf("the worker's answer does not add up")
+	case a.Objects < 1 || a.Objects > maxObjects || a.Bundles < 1 || a.Bundles > maxBundles:
+		return nil, fmt.Errorf("the worker announces %d bundles with %d objects", a.Bundles, a.Objects)
 	}
-	for i, size := range a.Sizes {
-		if size < 0 || size > len(data) {
-			return nil, fmt.Errorf("the worker's answer does not add up")
+	out := &result{bundles: make([]gitops.Bundle, a.Bundles), objects: make([]gitops.Manifest, a.Objects)}
+	for i := range out.bundles {
+		if err := readMessage(in, maxItem, &out.bundles[i]); err != nil {
+			return nil, err
 		}
-		a.Objects[i].YAML, data = data[:size:size], data[size:]
-		a.Objects[i].Digest = gitops.Digest(a.Objects[i].YAML)
 	}
-	if len(data) > 0 {
-		return nil, fmt.Errorf("the worker's answer does not add up")
+	room := maxOutput
+	for i := range out.objects {
+		o := &out.objects[i]
+		err := readMessage(in, maxItem, o)
+		if err == nil {
+			o.YAML, err = readFrame(in, room)
+		}
+		if err != nil {
+			return nil, err
+		}
+		room -= len(o.YAML)
+		o.Digest = gitops.Digest(o.YAML)
 	}
-	return &result{bundles: a.Bundles, objects: a.Objects}, nil
+	return out, nil
 }
 
 // obituary says what the worker died of.

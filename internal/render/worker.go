@@ -23,7 +23,7 @@ func Worker(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	out := bufio.NewWriter(stdout)
 	pipe := &pipe{in: bufio.NewReader(stdin), out: out}
 	var j job
-	if err := readMessage(pipe.in, &j); err != nil {
+	if err := readMessage(pipe.in, maxJob, &j); err != nil {
 		return fmt.Errorf("read the render job: %w", err)
 	}
 	// Not before the job has come: the agent sets its limits first, and could
@@ -65,7 +65,6 @@ func buildSafely(j job, f files) (rendered *result, err error) {
 
 func send(out *bufio.Writer, rendered *result, err error) error {
 	a := &answer{}
-	var bytes []byte
 	switch {
 	case err != nil:
 		e, ok := typed(err)
@@ -76,19 +75,34 @@ func send(out *bufio.Writer, rendered *result, err error) error {
 	case rendered == nil:
 		a.Partial = true
 	default:
-		a.Bundles, a.Objects = rendered.bundles, rendered.objects
-		for _, o := range rendered.objects {
-			a.Sizes = append(a.Sizes, len(o.YAML))
-			bytes = append(bytes, o.YAML...)
-		}
+		a.Bundles, a.Objects = len(rendered.bundles), len(rendered.objects)
 	}
 	if err := writeMessage(out, question{Answer: a}); err != nil {
 		return err
 	}
-	if err := writeFrame(out, bytes); err != nil {
-		return err
+	if a.Objects > 0 {
+		if err := sendResult(out, rendered); err != nil {
+			return err
+		}
 	}
 	return out.Flush()
+}
+
+func sendResult(out io.Writer, rendered *result) error {
+	for _, b := range rendered.bundles {
+		if err := writeMessage(out, b); err != nil {
+			return err
+		}
+	}
+	for _, o := range rendered.objects {
+		if err := writeMessage(out, o); err != nil {
+			return err
+		}
+		if err := writeFrame(out, o.YAML); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pipe is the tree at the other end of the worker's pipes.
@@ -105,7 +119,7 @@ func (p *pipe) ask(op string, paths []string) (reply, error) {
 		err = p.out.Flush()
 	}
 	if err == nil {
-		err = readMessage(p.in, &r)
+		err = readMessage(p.in, maxJob, &r)
 	}
 	if err != nil {
 		p.broken = err
