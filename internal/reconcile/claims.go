@@ -3,14 +3,15 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -77,7 +78,7 @@ func (c *Cluster) clash(ctx context.Context, change gitops.Change, wanted map[st
 		if !wanted[claim] {
 			continue
 		}
-		exclusive, err := c.isExclusive(ctx, u, claim)
+		exclusive, err := c.isExclusive(ctx, claim)
 		if err != nil || exclusive {
 			return claim, err
 		}
@@ -87,12 +88,13 @@ func (c *Cluster) clash(ctx context.Context, change gitops.Change, wanted map[st
 
 // isExclusive reports whether two objects cannot hold the claim at once. A
 // volume that many may mount is shared.
-func (c *Cluster) isExclusive(ctx context.Context, u *unstructured.Unstructured, claim string) (bool, error) {
-	var name string
-	if n, _ := fmt.Sscanf(claim, "volume claim %s", &name); n == 0 {
+func (c *Cluster) isExclusive(ctx context.Context, claim string) (bool, error) {
+	path, isVolume := strings.CutPrefix(claim, "volume claim ")
+	if !isVolume {
 		return true, nil
 	}
-	pvc, err := c.readWhole(ctx, volumeClaims, placed{u.GetNamespace(), name[len(u.GetNamespace())+1:]})
+	namespace, name, _ := strings.Cut(path, "/")
+	pvc, err := c.readWhole(ctx, volumeClaims, placed{namespace, name})
 	if err != nil || pvc == nil {
 		return false, err
 	}
@@ -127,7 +129,7 @@ func claims(u *unstructured.Unstructured) []string {
 	}
 	for _, volume := range entries(spec, "volumes") {
 		if name, _, _ := unstructured.NestedString(volume, "persistentVolumeClaim", "claimName"); name != "" {
-			out = append(out, fmt.Sprintf("volume claim %s/%s", u.GetNamespace(), name))
+			out = append(out, fmt.Sprintf("volume claim %s/%s", cmp.Or(u.GetNamespace(), metav1.NamespaceDefault), name))
 		}
 	}
 	return out

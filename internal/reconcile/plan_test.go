@@ -15,13 +15,9 @@ import (
 // ours is the label of the source "s".
 var ours = reconcile.SetID("s")
 
-func cm(name string) gitops.ObjectRef {
-	return gitops.ObjectRef{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: name}
-}
-
 // TestPlanTable is one object in every state it can be in.
 func TestPlanTable(t *testing.T) {
-	m := manifest(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: n}\n")
+	m := manifest(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n")
 	applied := gitops.Item{Ref: m.Ref, Bundle: "main", Digest: m.Digest, UID: "u", Fields: "f", Entered: 1}
 	with := func(change func(*gitops.Item)) *gitops.Item { i := applied; change(&i); return &i }
 	there := reconcile.LiveObject{UID: "u", PartOf: ours, Digest: m.Digest, Fields: "f"}
@@ -119,8 +115,8 @@ func world(t *rapid.T) (gitops.PlanRequest, map[gitops.ObjectKey]reconcile.LiveO
 	live := map[gitops.ObjectKey]reconcile.LiveObject{}
 	for i := range 12 {
 		kind := rapid.SampledFrom([]string{"ConfigMap", "PersistentVolumeClaim"}).Draw(t, "kind")
-		ref := gitops.ObjectRef{Version: "v1", Kind: kind, Namespace: "n", Name: fmt.Sprint("o", i)}
-		yaml := fmt.Sprintf("apiVersion: v1\nkind: %s\nmetadata: {name: %s, namespace: n}\ndata: {v: %d}\n", kind, ref.Name, rapid.IntRange(0, 1).Draw(t, "version"))
+		ref := gitops.ObjectRef{Version: "v1", Kind: kind, Namespace: "shop", Name: fmt.Sprint("o", i)}
+		yaml := fmt.Sprintf("apiVersion: v1\nkind: %s\nmetadata: {name: %s, namespace: shop}\ndata: {v: %d}\n", kind, ref.Name, rapid.IntRange(0, 1).Draw(t, "version"))
 		digest := gitops.Digest([]byte(yaml))
 		if rapid.Bool().Draw(t, "wanted") {
 			req.Want.Objects = append(req.Want.Objects, gitops.Manifest{Ref: ref, YAML: []byte(yaml), Digest: digest, Bundle: "b"})
