@@ -125,6 +125,10 @@ func TestEveryFailureHasItsReason(t *testing.T) {
 		{name: "control characters are not printed", handler: status(500, "text/plain", "a\x1b[31mb\r\nc\x00d"), reason: gitops.ServerError, text: `"a [31mb c d"`},
 		{name: "418", handler: status(418, "text/plain", ""), reason: gitops.ServerError},
 		{name: "304", handler: status(304, "text/plain", ""), reason: gitops.ServerError},
+		{name: "an error without end", handler: func(w http.ResponseWriter, r *http.Request) {
+			status(404, "text/plain", "")(w, r)
+			endlessPack(w, r)
+		}, reason: gitops.NotGit},
 		{name: "dumb HTTP", handler: status(200, "text/plain", someID+"\trefs/heads/main\n"), reason: gitops.NotGit},
 		{name: "no content type", handler: status(200, "", ""), reason: gitops.NotGit},
 		{name: "not the service", handler: status(200, refsType, pkt("# service=git-receive-pack\n")), reason: gitops.NotGit},

@@ -61,7 +61,7 @@ func fetchOnce(url, path string) error {
 // looks at what it leaves: a file that SQLite finds whole, objects that hash
 // right, and heads whose every object is there.
 func TestKilledAtAnyMoment(t *testing.T) {
-	cycles := 20
+	cycles := 12
 	if n, err := strconv.Atoi(os.Getenv("PULL_TEST_KILLS")); err == nil {
 		cycles = n
 	}

@@ -23,11 +23,12 @@ type sshRemote struct {
 	place
 	auth Auth
 
-	client *ssh.Client
-	in     io.WriteCloser
-	out    io.Reader
-	errors *tail
-	unbind func() bool
+	client  *ssh.Client
+	session *ssh.Session
+	in      io.WriteCloser
+	out     io.Reader
+	errors  *tail
+	unbind  func() bool
 }
 
 func (r *sshRemote) refs(ctx context.Context) (advertisement, error) {
@@ -58,6 +59,7 @@ func (r *sshRemote) pack(ctx context.Context, wants, haves []gitops.Hash, ad adv
 // explain adds what the server wrote to its error output when it hung up.
 func (r *sshRemote) explain(ctx context.Context, doing string, err error) error {
 	if ctx.Err() == nil && errors.Is(err, io.ErrUnexpectedEOF) {
+		_ = r.session.Wait() // until the error output is read; the context ends it
 		if said := printable(r.errors.String(), 200); said != "" {
 			return failed(gitops.NotGit, "check the path in the URL, and what the key may read",
 				"%s: the server says %q", doing, said)
@@ -117,6 +119,7 @@ func (r *sshRemote) start() error {
 	}
 	r.errors = &tail{}
 	session.Stderr = r.errors
+	r.session = session
 	return session.Start("git-upload-pack " + quote(r.path))
 }
 

@@ -68,7 +68,7 @@ func (s *Store) explainFull(err error) error {
 		return err
 	}
 	var fs unix.Statfs_t
-	if unix.Statfs(filepath.Dir(s.path), &fs) != nil || int64(fs.Bavail)*fs.Bsize < s.opts.MaxObject {
+	if unix.Statfs(filepath.Dir(s.path), &fs) != nil || int64(fs.Bavail)*int64(fs.Bsize) < s.opts.MaxObject {
 		return err
 	}
 	return tooLarge("use a smaller repository, or raise the size limit of the object store",

@@ -17,8 +17,9 @@ import (
 const (
 	// maxObjects bounds the table of offsets that a pack needs while it is read.
 	maxObjects = 2_000_000
-	// maxWaiting bounds the deltas that are kept because their base comes later.
-	maxWaiting = 64 << 20
+	// maxWaiting bounds the deltas that are kept because their base comes
+	// later, in objects of the largest size. Git sends bases first.
+	maxWaiting = 2
 	// maxRecent is how much of the newest content is kept for the deltas on it.
 	maxRecent = 8 << 20
 	// inflation is how many times larger than a pack its objects may be.
@@ -154,9 +155,9 @@ func (x *indexer) checkSize(n int64) error {
 
 func (x *indexer) wait(n int) error {
 	x.waiting += n
-	if x.waiting > maxWaiting {
+	if most := maxWaiting * x.s.opts.MaxObject; int64(x.waiting) > most {
 		return tooLarge("repack the repository on the server",
-			"read a pack: more than %d bytes of deltas come before what they change", maxWaiting)
+			"read a pack: more than %d bytes of deltas come before what they change", most)
 	}
 	return nil
 }

@@ -21,6 +21,9 @@ import (
 // an update is a few kilobytes, only a first fetch touches the disk twice.
 const spoolInMemory = 1 << 20
 
+// incoming is how the file for a pack is named, for the moment that it has one.
+const incoming = "-incoming-*"
+
 // Receive stores a pack and moves the source's head to an object that is then
 // complete. Pack, check and head are one transaction: when Receive fails, or
 // the process dies in it, the store is what it was.
@@ -112,7 +115,7 @@ func (s *Store) spool(ctx context.Context, pack io.Reader) (io.ReadCloser, error
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(s.path), ".incoming-*")
+	f, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+incoming)
 	if err != nil {
 		return nil, storeFailed("make a file for a pack", err)
 	}

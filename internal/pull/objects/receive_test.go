@@ -182,6 +182,13 @@ func TestBadPacksAreRefusedAndLeaveNothing(t *testing.T) {
 			p.refDelta(gitops.Hash(strings.Repeat("d", 40)), appendDelta(base, "x"))
 			return wanted(p)
 		}, reason: gitops.Corrupt},
+		"deltas before their bases, more than can be kept": {build: func(p *pack) gitops.Hash {
+			for i := range 3 {
+				delta := append(bytes.Repeat([]byte{0x80}, 8_000), byte(i))
+				p.refDelta(gitops.Hash(strings.Repeat("d", 40)), delta)
+			}
+			return wanted(p)
+		}, reason: gitops.TooLarge},
 		"deltas on each other": {build: func(p *pack) gitops.Hash {
 			p.refDelta(gitops.Hash(strings.Repeat("d", 40)), appendDelta(base, "x"))
 			p.ofsDelta(1, appendDelta(base, "y"))
@@ -264,7 +271,7 @@ func TestReadErrorsComeBackAsTheyAre(t *testing.T) {
 			t.Errorf("after %d bytes: %v", n, err)
 		}
 	}
-	left, err := filepath.Glob(filepath.Join(dir, ".incoming-*"))
+	left, err := filepath.Glob(filepath.Join(dir, "*incoming*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("files left behind: %v, %v", left, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"modernc.org/sqlite"
@@ -189,7 +190,29 @@ func (s *Store) prepare() error {
 	if _, err := s.db.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", s.opts.MaxBytes/pageSize)); err != nil {
 		return storeFailed(doing, err)
 	}
+	if err := s.clean(); err != nil {
+		return err
+	}
 	return s.prepareCodec()
+}
+
+// clean removes the file of a pack whose process was killed before it could
+// take the name away. The lock says that nobody else uses it.
+func (s *Store) clean() error {
+	left, err := filepath.Glob(escapeGlob(s.path) + incoming)
+	if err != nil {
+		return storeFailed("clean up beside the object store "+s.path, err)
+	}
+	for _, name := range left {
+		if err := os.Remove(name); err != nil {
+			return storeFailed("clean up beside the object store "+s.path, err)
+		}
+	}
+	return nil
+}
+
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 func (s *Store) create() error {

@@ -92,8 +92,20 @@ func TestOpen(t *testing.T) {
 		receive(t, s, p.revision("x"), p)
 	})
 	t.Run("a path with odd characters", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "a b?c#d%41.db")
+		path := filepath.Join(t.TempDir(), "a b?c#d%41[x]*.db")
+		left, kept := path+"-incoming-123", path[:len(path)-3]+"-incoming-123"
+		for _, name := range []string{left, kept} {
+			if err := os.WriteFile(name, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		openAt(t, path, objects.Options{})
+		if _, err := os.Stat(left); err == nil {
+			t.Error("what a killed process left is still there")
+		}
+		if _, err := os.Stat(kept); err != nil {
+			t.Error(err)
+		}
 		if _, err := os.Stat(path); err != nil {
 			t.Error(err)
 		}
