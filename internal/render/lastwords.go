@@ -41,7 +41,7 @@ func (w *lastWords) end() {
 		return
 	}
 	w.last = line
-	for _, prefix := range []string{"fatal error: ", "panic: ", "runtime: ", "SIG"} {
+	for _, prefix := range []string{"fatal error: ", "panic: ", "runtime: ", "runtime/cgo: ", "SIG"} {
 		if strings.HasPrefix(line, prefix) && len(w.causes) < maxCauses {
 			w.causes = append(w.causes, line)
 			return

@@ -213,7 +213,7 @@ func (p process) obituary(ctx context.Context, j job, state *os.ProcessState, cr
 		what = "it said what no worker says: " + brief(err)
 	case crash.contains("SIGXCPU"), cpu >= time.Duration(p.cpu)*time.Second:
 		what, remedy = fmt.Sprintf("it used more than %d s of processor time", p.cpu), "look for a template that loops"
-	case crash.contains("out of memory"), crash.contains("cannot allocate memory"), crash.contains("failed to create new OS thread"):
+	case crash.contains("out of memory"), crash.contains("cannot allocate memory"), crash.contains("failed to create new OS thread"), crash.contains("pthread_create failed"):
 		what, remedy = fmt.Sprintf("it used more than %d MiB of memory", p.memory>>20), "look for a template that makes too much of its values"
 	case crash.contains("stack exceeds"), crash.contains("stack overflow"):
 		what, remedy = "it ran out of stack", "look for a template or schema that includes itself"
