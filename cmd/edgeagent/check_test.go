@@ -83,6 +83,13 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// In every build: a floor that is not there would let any clock pass.
+func TestProgramKnowsWhenItWasMade(t *testing.T) {
+	if made := madeAt(); made.IsZero() || made.After(time.Now()) {
+		t.Errorf("made at %s", made)
+	}
+}
+
 func TestDisk(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +24,7 @@ import (
 // that what is good here is good there.
 func newProbes(a *app) probes {
 	return probes{
-		clock: func() finding { return lookAtClock(a.now(), builtAt(), synchronized()) },
+		clock: func() finding { return lookAtClock(a.now(), madeAt(), synchronized()) },
 		disk:  lookAtDisk,
 		keys: func(s config.Source) error {
 			_, err := verify.New(verify.Config{
@@ -63,23 +62,18 @@ func lookAtGit(ctx context.Context, c config.Config, s config.Source) (string, e
 	return fmt.Sprintf("%s names %s", url, tip.Short()), nil
 }
 
-// builtAt is when this program's source was committed: a clock that is behind
-// it is wrong.
-func builtAt() time.Time {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
+// madeAt is when this program's file was written; a package keeps the time of
+// its release. A clock that is behind it is wrong.
+func madeAt() time.Time {
+	path, err := os.Executable()
+	if err != nil {
 		return time.Time{}
 	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.time" {
-			t, err := time.Parse(time.RFC3339, setting.Value)
-			if err != nil {
-				return time.Time{}
-			}
-			return t
-		}
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
 	}
-	return time.Time{}
+	return info.ModTime()
 }
 
 // synchronized asks timesyncd's mark: the clock's own state may not be read by
@@ -89,16 +83,16 @@ func synchronized() bool {
 	return err == nil
 }
 
-// maxAhead is how much later than its build a program is believed to run.
+// maxAhead is how much later than its file a program is believed to run.
 const maxAhead = 10 * 365 * 24 * time.Hour
 
-func lookAtClock(now, built time.Time, synchronized bool) finding {
+func lookAtClock(now, made time.Time, synchronized bool) finding {
 	shown := now.UTC().Format(time.RFC3339)
 	switch {
-	case now.Before(built):
+	case now.Before(made):
 		return finding{"clock", lookFailed, "it says " + shown + ", which is before this program was made",
 			"set it; certificates and keys cannot be judged by it"}
-	case !built.IsZero() && now.After(built.Add(maxAhead)):
+	case !made.IsZero() && now.After(made.Add(maxAhead)):
 		return finding{"clock", lookFailed, "it says " + shown + ", ten years after this program was made",
 			"set it, or install a newer edgeagent"}
 	case !synchronized:
