@@ -38,7 +38,11 @@ func (a *apply) object(ctx context.Context, m gitops.Manifest, change gitops.Cha
 		a.fail(change, err)
 		return
 	}
-	a.record(outcome(change, summarize(meta)), nil)
+	now := summarize(meta)
+	if s := a.c.stream(a.plan.Source, r); s != nil {
+		s.wrote(placed{r.namespaceOf(m.Ref), m.Ref.Name}, now)
+	}
+	a.record(outcome(change, now), nil)
 }
 
 // outcome compares what is there after the write with what was there before.

@@ -35,7 +35,6 @@ type connection struct {
 
 	mu    sync.Mutex
 	kinds *kinds
-	caps  gitops.Capabilities
 }
 
 // connect returns the clients for the kubeconfig as it is now. k3s rewrites the

@@ -43,6 +43,8 @@ type Cluster struct {
 	conn *connection
 	// learned is when the served kinds were read for Capabilities.
 	learned time.Time
+	caps    gitops.Capabilities
+	watches *watches
 }
 
 // New returns a Cluster. It connects at its first use, so the kubeconfig need
@@ -60,6 +62,9 @@ func New(cfg Config) (*Cluster, error) {
 // Capabilities says what the cluster is and can do. It fails fast when the API
 // server is away, so it is also the reachability check.
 func (c *Cluster) Capabilities(ctx context.Context) (gitops.Capabilities, error) {
+	if caps, ok := c.remembered(); ok {
+		return caps, nil
+	}
 	var caps gitops.Capabilities
 	err := c.ask(ctx, func(ctx context.Context, conn *connection) error {
 		version, err := conn.discovery.ServerVersionWithContext(ctx)
@@ -77,12 +82,12 @@ func (c *Cluster) Capabilities(ctx context.Context) (gitops.Capabilities, error)
 		if err != nil {
 			return err
 		}
-		if fresh {
-			c.mu.Lock()
-			c.learned = time.Now()
-			c.mu.Unlock()
-		}
 		caps = gitops.Capabilities{KubeVersion: version.GitVersion, APIVersions: served.names(), ClusterUID: string(system.UID)}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.caps = caps; fresh {
+			c.learned = time.Now()
+		}
 		return nil
 	})
 	return caps, c.failure("ask the API server for its version", nil, err)

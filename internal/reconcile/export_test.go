@@ -3,6 +3,8 @@
 package reconcile
 
 import (
+	"context"
+
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
@@ -68,3 +70,31 @@ func Claims(m gitops.Manifest) ([]string, error) {
 
 // IsImageName exposes how pull failures are told apart.
 var IsImageName = isImageName
+
+// DropConnections ends every watch, as a restart of the API server does.
+func (c *Cluster) DropConnections() {
+	w := c.watching()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, streams := range w.streams {
+		for gvr, f := range streams {
+			f.stop()
+			ctx, stop := context.WithCancel(w.ctx)
+			f.lost()
+			streams[gvr] = &following{stream: f.stream, stop: stop}
+			go f.stream.run(ctx)
+		}
+	}
+}
+
+// Watched lists the kinds that are watched for a source.
+func (c *Cluster) Watched(source string) []string {
+	w := c.watching()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for gvr := range w.streams[source] {
+		out = append(out, gvr.Resource)
+	}
+	return out
+}

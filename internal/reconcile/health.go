@@ -59,7 +59,7 @@ func (c *Cluster) Health(ctx context.Context, want gitops.Manifests, owned gitop
 			targets = append(targets, t)
 		}
 	}
-	return c.states(ctx, targets)
+	return c.statesSince(ctx, targets)
 }
 
 // states looks at the targets: kinds side by side, one request for each kind

@@ -54,11 +54,18 @@ func (c *Cluster) observe(ctx context.Context, q question) (observation, error) 
 	}
 	seen := observation{}
 	var mu sync.Mutex
-	found := func(key gitops.ObjectKey, m metav1.ObjectMeta) {
+	found := func(key gitops.ObjectKey, l live) {
 		mu.Lock()
 		defer mu.Unlock()
-		seen[key] = summarize(m)
+		seen[key] = l
 	}
+	owned := map[schema.GroupVersionResource]resource{}
+	for _, l := range lookups {
+		if len(l.owned) > 0 {
+			owned[l.resource.GroupVersionResource] = l.resource
+		}
+	}
+	c.follow(q.source, owned)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.cfg.Concurrency)
 	for _, l := range lookups {
@@ -130,19 +137,19 @@ func sortByKind(served *kinds, q question) ([]*lookup, error) {
 }
 
 // look reads the objects of one kind.
-func (c *Cluster) look(ctx context.Context, source string, l *lookup, found func(gitops.ObjectKey, metav1.ObjectMeta)) error {
+func (c *Cluster) look(ctx context.Context, source string, l *lookup, found func(gitops.ObjectKey, live)) error {
 	open := l.wanted
 	if len(l.owned) > 0 {
 		open = map[placed]gitops.ObjectKey{}
 		for at, key := range l.wanted {
 			open[at] = key
 		}
-		err := c.list(ctx, l.resource, "", metav1.ListOptions{LabelSelector: partOfLabel + "=" + SetID(source)}, func(at placed, m metav1.ObjectMeta) {
+		err := c.labelled(ctx, source, l.resource, func(at placed, now live) {
 			if key, ok := l.owned[at]; ok {
-				found(key, m)
+				found(key, now)
 			}
 			if key, ok := l.wanted[at]; ok {
-				found(key, m)
+				found(key, now)
 				delete(open, at)
 			}
 		})
@@ -152,7 +159,7 @@ func (c *Cluster) look(ctx context.Context, source string, l *lookup, found func
 	}
 	if len(open) <= fewObjects {
 		for at, key := range open {
-			if err := c.read(ctx, l.resource, at, func(m metav1.ObjectMeta) { found(key, m) }); err != nil {
+			if err := c.read(ctx, l.resource, at, func(m metav1.ObjectMeta) { found(key, summarize(m)) }); err != nil {
 				return err
 			}
 		}
@@ -160,9 +167,19 @@ func (c *Cluster) look(ctx context.Context, source string, l *lookup, found func
 	}
 	return c.list(ctx, l.resource, sharedNamespace(open), metav1.ListOptions{}, func(at placed, m metav1.ObjectMeta) {
 		if key, ok := open[at]; ok {
-			found(key, m)
+			found(key, summarize(m))
 		}
 	})
+}
+
+// labelled calls each with every object of a kind that carries the source's
+// label: from the watch where there is one, else by a LIST.
+func (c *Cluster) labelled(ctx context.Context, source string, r resource, each func(placed, live)) error {
+	if s := c.stream(source, r); s != nil && s.snapshot(each) {
+		return nil
+	}
+	opts := metav1.ListOptions{LabelSelector: partOfLabel + "=" + SetID(source)}
+	return c.list(ctx, r, "", opts, func(at placed, m metav1.ObjectMeta) { each(at, summarize(m)) })
 }
 
 // sharedNamespace is the namespace of all objects, "" when they have several.

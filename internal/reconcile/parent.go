@@ -102,6 +102,9 @@ func (c *Cluster) announce(ctx context.Context, source string, union gitops.Inve
 // Finish writes the exact kinds and namespaces and the revisions to the
 // parent, at the end of an attempt.
 func (c *Cluster) Finish(ctx context.Context, source string, exact gitops.Inventory, accepted, healthy gitops.Revision) error {
+	if err := c.followInventory(ctx, source, exact); err != nil {
+		return c.failure("learn about the kinds of the API server", nil, err)
+	}
 	return c.updateParent(ctx, source, func(parent *corev1.ConfigMap) bool {
 		kinds, spaces := scope(exact)
 		changed := setScope(parent, kinds, spaces)

@@ -17,6 +17,11 @@ func (c *Cluster) Plan(ctx context.Context, req gitops.PlanRequest) (gitops.Plan
 	if err != nil || plan.Empty() {
 		return plan, err
 	}
+	// Only who is about to write has to know who else does: an idle cycle
+	// costs no request.
+	if err := c.checkWriter(ctx, req.Source); err != nil {
+		return gitops.Plan{}, err
+	}
 	if err := c.deleteFirst(ctx, &plan); err != nil {
 		return gitops.Plan{}, err
 	}
@@ -41,9 +46,6 @@ func (c *Cluster) compare(ctx context.Context, req gitops.PlanRequest) (gitops.P
 			Remedy:  "to do that on purpose, run: edgeagent remove " + req.Source + " --prune",
 		}
 	}
-	if err := c.checkWriter(ctx, req.Source); err != nil {
-		return gitops.Plan{}, err
-	}
 	defined, err := defines(req.Want)
 	if err != nil {
 		return gitops.Plan{}, err
@@ -52,8 +54,17 @@ func (c *Cluster) compare(ctx context.Context, req gitops.PlanRequest) (gitops.P
 	for gk := range defined {
 		q.brings[gk] = true
 	}
+	items := req.Owned.Index()
 	for _, m := range req.Want.Objects {
-		q.want = append(q.want, m.Ref)
+		annotations, err := annotationsOf(m)
+		if err != nil {
+			return gitops.Plan{}, err
+		}
+		asked := marksOf(annotations)
+		done := items[m.Ref.Key()].Completed == m.Digest && !req.ClusterRebuilt
+		if !asked.local && !asked.ignore && !done {
+			q.want = append(q.want, m.Ref) // of the others nothing is asked, there or not
+		}
 	}
 	for _, item := range req.Owned {
 		q.owned = append(q.owned, item.Ref)

@@ -121,7 +121,13 @@ func (c *Cluster) tryDelete(ctx context.Context, source string, change *gitops.C
 		change.Message = "it is being deleted already"
 		return nil
 	}
-	return c.remove(ctx, r, at, meta.UID, how)
+	if err := c.remove(ctx, r, at, meta.UID, how); err != nil {
+		return err
+	}
+	if s := c.stream(source, r); s != nil {
+		s.removed(at, string(meta.UID))
+	}
+	return nil
 }
 
 // release takes our label and annotation off an object that stays.
@@ -193,6 +199,7 @@ func (c *Cluster) Delete(ctx context.Context, source string, inv gitops.Inventor
 }
 
 func (c *Cluster) removeParent(ctx context.Context, source string) error {
+	c.follow(source, nil)
 	parent, found, err := c.parent(ctx, source)
 	if err != nil || !found {
 		return err
