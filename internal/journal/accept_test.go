@@ -12,7 +12,7 @@ import (
 )
 
 func TestAcceptedMovesOnlyWhenTold(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	at := gitops.At{Revision: revision("a"), Signer: "ada", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	check(t, j.Accept(t.Context(), "fleet", at, false))
 	converge(t, j, manifests(revision("0"), "one=1"))
@@ -30,7 +30,7 @@ func TestAcceptedMovesOnlyWhenTold(t *testing.T) {
 }
 
 func TestAnUnchangedRevisionMovesAppliedAndHealthyWithIt(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	m := manifests(revision("a"), "one=1")
 	converge(t, j, m)
 	next := gitops.At{Revision: revision("b"), Digest: m.Digest, Signer: "bob"}
@@ -50,7 +50,7 @@ func TestAnUnchangedRevisionMovesAppliedAndHealthyWithIt(t *testing.T) {
 }
 
 func TestAnUnchangedRevisionThatIsNotHealthyYet(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	converge(t, j, manifests(revision("0"), "one=0"))
 	m := manifests(revision("a"), "one=1")
 	a := begin(t, j, m)
@@ -67,7 +67,7 @@ func TestAnUnchangedRevisionThatIsNotHealthyYet(t *testing.T) {
 }
 
 func TestUnchangedIsRefusedWhenSomethingElseIsApplied(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	at := gitops.At{Revision: revision("b"), Digest: "sha256:other"}
 	wantReason(t, j.Accept(t.Context(), "fleet", at, true), gitops.Conflict)
 	converge(t, j, manifests(revision("a"), "one=1"))
@@ -79,7 +79,7 @@ func TestUnchangedIsRefusedWhenSomethingElseIsApplied(t *testing.T) {
 }
 
 func TestARefusalIsRecordedUntilSomethingIsAccepted(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	first := gitops.Refusal{Revision: revision("b"), Commit: "c", Reason: gitops.Unsigned, Message: "sign it"}
 	check(t, j.Refuse(t.Context(), "fleet", first))
 	if s := state(t, j); s.Refused == nil || s.Refused.Reason != gitops.Unsigned || s.Refused.At.IsZero() {
@@ -101,7 +101,7 @@ func TestARefusalIsRecordedUntilSomethingIsAccepted(t *testing.T) {
 }
 
 func TestOnlyTheLastRefusalsAreKept(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	for i := range 60 {
 		check(t, j.Refuse(t.Context(), "fleet", gitops.Refusal{
 			Revision: gitops.NewRevision("main", gitops.Hash(fmt.Sprintf("%040d", i))), Reason: gitops.Unsigned,

@@ -11,7 +11,7 @@ import (
 )
 
 func TestAnAttemptMovesThroughItsPhases(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	m := manifests(revision("a"), "one=1")
 	a := begin(t, j, m)
 	if a.Phase != gitops.PhaseIntent || a.Digest != m.Digest || a.Signer != "ada" || a.HealthLeft != 5*time.Minute || a.Started.IsZero() {
@@ -53,7 +53,7 @@ func TestOnlyLegalMovesAreMade(t *testing.T) {
 		}
 		for _, to := range gitops.Phases() {
 			t.Run(string(from+" to "+to), func(t *testing.T) {
-				j := open(t, t.TempDir(), small)
+				j := open(t, memory(t), small)
 				a := begin(t, j, manifests(revision("a"), "one=1"))
 				for _, p := range path {
 					advance(t, j, a.ID, p, gitops.Outcome{})
@@ -77,7 +77,7 @@ func TestOnlyLegalMovesAreMade(t *testing.T) {
 }
 
 func TestBeginIsRefusedWhileAnAttemptIsOpen(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	begin(t, j, manifests(revision("a"), "one=1"))
 	m := manifests(revision("b"), "one=2")
 	_, err := j.Begin(t.Context(), gitops.BeginRequest{Source: "fleet", Revision: m.Revision, Plan: plan(nil, m)})
@@ -91,7 +91,7 @@ func TestBeginIsRefusedWhileAnAttemptIsOpen(t *testing.T) {
 }
 
 func TestBeginNeedsATarget(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	_, err := j.Begin(t.Context(), gitops.BeginRequest{Source: "fleet", Revision: revision("a")})
 	wantReason(t, err, gitops.BadRequest)
 }
@@ -105,7 +105,7 @@ func TestSupersedingClosesTheOpenAttempt(t *testing.T) {
 		{[]gitops.Phase{gitops.PhaseApplied}, gitops.PhaseFailed},
 		{[]gitops.Phase{gitops.PhaseApplied, gitops.PhaseHealthy}, gitops.PhasePruned},
 	} {
-		j := open(t, t.TempDir(), small)
+		j := open(t, memory(t), small)
 		converge(t, j, manifests(revision("0"), "zero=0"))
 		first := begin(t, j, manifests(revision("a"), "one=1"))
 		for _, p := range c.path {
@@ -129,7 +129,7 @@ func TestSupersedingClosesTheOpenAttempt(t *testing.T) {
 }
 
 func TestResumesAreCountedAndHealthTimeIsKept(t *testing.T) {
-	dir := t.TempDir()
+	dir := memory(t)
 	j := open(t, dir, small)
 	a := begin(t, j, manifests(revision("a"), "one=1"))
 	for want := 1; want <= 3; want++ {
@@ -144,6 +144,10 @@ func TestResumesAreCountedAndHealthTimeIsKept(t *testing.T) {
 			t.Errorf("after a crash: %+v", s.Open)
 		}
 	}
+	advance(t, j, a.ID, gitops.PhaseApplied, gitops.Outcome{HealthLeft: 7 * time.Second})
+	if s := state(t, j); s.Open.HealthLeft != 7*time.Second {
+		t.Errorf("after Applied: %+v", s.Open)
+	}
 	advance(t, j, a.ID, gitops.PhaseFailed, gitops.Outcome{Reason: gitops.ResumedTooOften})
 	_, err := j.Resume(t.Context(), a.ID)
 	wantReason(t, err, gitops.Conflict, "closed")
@@ -152,7 +156,7 @@ func TestResumesAreCountedAndHealthTimeIsKept(t *testing.T) {
 }
 
 func TestThePlanIsThereAfterACrash(t *testing.T) {
-	dir := t.TempDir()
+	dir := memory(t)
 	j := open(t, dir, small)
 	m := manifests(revision("a"), "one=1", "two=2")
 	a := begin(t, j, m, func(b *gitops.BeginRequest) {
@@ -174,7 +178,7 @@ func TestThePlanIsThereAfterACrash(t *testing.T) {
 }
 
 func TestAttemptsAreListedNewestFirst(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	for _, letter := range []string{"a", "b", "c"} {
 		converge(t, j, manifests(revision(letter), "one="+letter))
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func TestWhatPeopleOrderSurvivesACrash(t *testing.T) {
-	dir := t.TempDir()
+	dir := memory(t)
 	j := open(t, dir, small)
 	hold := gitops.Hold{Revision: revision("a"), Digest: "sha256:d", HeldBack: revision("b"), Pin: true, By: "uid 0"}
 	check(t, j.SetHold(t.Context(), "fleet", &hold))
@@ -41,7 +41,7 @@ func TestWhatPeopleOrderSurvivesACrash(t *testing.T) {
 }
 
 func TestAnIntroductionIsPinnedOnce(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	check(t, j.PinIntroduction(t.Context(), "fleet", "abc"))
 	check(t, j.PinIntroduction(t.Context(), "fleet", "abc"))
 	wantReason(t, j.PinIntroduction(t.Context(), "fleet", "def"), gitops.Conflict, "pinned to abc")
@@ -51,7 +51,7 @@ func TestAnIntroductionIsPinnedOnce(t *testing.T) {
 }
 
 func TestAPermissionToPruneIsUsedUpByDeletions(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	wantReason(t, j.AllowPrune(t.Context(), "fleet", -1), gitops.BadRequest)
 	check(t, j.AllowPrune(t.Context(), "fleet", 30))
 	m := manifests(revision("a"), "one=1")

@@ -47,7 +47,7 @@ func crash() {
 func expected(t *testing.T) []string {
 	t.Helper()
 	c := &clock{}
-	j := open(t, t.TempDir(), c.options())
+	j := open(t, memory(t), c.options())
 	prints := []string{must(fingerprint(t.Context(), j))(t)}
 	for _, s := range script(c) {
 		check(t, s.run(t.Context(), j))
@@ -66,7 +66,7 @@ func expected(t *testing.T) []string {
 func TestKilledAtEveryTransactionNothingAcknowledgedIsLost(t *testing.T) {
 	prints := expected(t)
 	for die := 1; ; die++ {
-		dir, c := t.TempDir(), &clock{}
+		dir, c := memory(t), &clock{}
 		steps := script(c)
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), "JOURNAL_TEST_ROLE=crasher", "JOURNAL_TEST_DIR="+dir, fmt.Sprintf("JOURNAL_TEST_DIE=%d", die))

@@ -27,6 +27,7 @@ type crashFS struct {
 	copies   map[uintptr]uintptr // and back
 	names    map[uintptr]string  // of open files
 	kept     []any
+	opened   int // databases
 }
 
 type fsOp struct {
@@ -111,6 +112,9 @@ func (c *crashFS) open(tls *libc.TLS, vfs, name, file uintptr, flags int32, out 
 	}
 	f.FpMethods = own
 	c.names[file] = libc.GoString(name)
+	if flags&lib.SQLITE_OPEN_MAIN_DB != 0 {
+		c.opened++
+	}
 	return rc
 }
 

@@ -40,3 +40,6 @@ func (j *Journal) Exec(query string, args ...any) error {
 	_, err := j.db.Exec(query, args...)
 	return err
 }
+
+// Seal makes a row of the database.
+func (j *Journal) Seal(plain []byte, name string) []byte { return j.vault.seal(plain, name) }

@@ -35,5 +35,5 @@ func (j *Journal) Forget(ctx context.Context, source string) error {
 
 func (j *Journal) failure(ctx context.Context, q querier, source string, revision gitops.Revision, digest string) (*gitops.Attempt, error) {
 	return j.oneAttempt(ctx, q, `WHERE id = (SELECT max(attempt) FROM failures
-		WHERE source = ? AND (revision = ? OR digest = ? AND digest != ''))`, source, revision, digest)
+		WHERE source = ? AND (revision = ? OR digest = ?))`, source, revision, digest)
 }

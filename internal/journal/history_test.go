@@ -19,7 +19,7 @@ func healthyList(t testing.TB, j *journal.Journal) string {
 }
 
 func TestHealthyRevisionsAreListedInTheOrderOfGit(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	a, b, c := manifests(revision("a"), "one=a"), manifests(revision("b"), "one=b"), manifests(revision("c"), "one=c")
 	converge(t, j, a)
 	converge(t, j, b)
@@ -50,7 +50,7 @@ func TestHealthyRevisionsAreListedInTheOrderOfGit(t *testing.T) {
 }
 
 func TestAFailedPruneNeverTakesHealthyBack(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	m := manifests(revision("a"), "one=1")
 	a := begin(t, j, m)
 	advance(t, j, a.ID, gitops.PhaseApplied, gitops.Outcome{})
@@ -73,7 +73,7 @@ func TestAFailureIsRememberedByRevisionAndDigest(t *testing.T) {
 		"superseded":           {gitops.Outcome{Reason: gitops.Superseded, Remember: true}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := open(t, t.TempDir(), small)
+			j := open(t, memory(t), small)
 			m := manifests(revision("b"), "one=2")
 			check(t, j.Accept(t.Context(), "fleet", gitops.At{Revision: m.Revision}, false))
 			a := begin(t, j, m)
@@ -99,7 +99,7 @@ func TestAFailureIsRememberedByRevisionAndDigest(t *testing.T) {
 func TestAFailureIsForgottenWhenToldOrWhenTheRevisionBecomesHealthy(t *testing.T) {
 	bad := manifests(revision("b"), "one=2")
 	fail := func(t *testing.T) *journal.Journal {
-		j := open(t, t.TempDir(), small)
+		j := open(t, memory(t), small)
 		a := begin(t, j, bad)
 		advance(t, j, a.ID, gitops.PhaseFailed, gitops.Outcome{Reason: gitops.CrashLoop, Remember: true})
 		return j
@@ -131,7 +131,7 @@ func TestAFailureIsForgottenWhenToldOrWhenTheRevisionBecomesHealthy(t *testing.T
 }
 
 func TestTheStateShowsOnlyFailuresOfWhatIsAccepted(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	bad := manifests(revision("b"), "one=2")
 	check(t, j.Accept(t.Context(), "fleet", gitops.At{Revision: bad.Revision}, false))
 	a := begin(t, j, bad)

@@ -18,7 +18,7 @@ func item(t testing.TB, inv gitops.Inventory, name string) gitops.Item {
 }
 
 func TestNewObjectsAreOwnedBeforeTheyAreWritten(t *testing.T) {
-	dir := t.TempDir()
+	dir := memory(t)
 	j := open(t, dir, small)
 	converge(t, j, manifests(revision("a"), "old=1"))
 	a := begin(t, j, manifests(revision("b"), "new=1", "adopted=1"), func(b *gitops.BeginRequest) {
@@ -42,7 +42,7 @@ func TestNewObjectsAreOwnedBeforeTheyAreWritten(t *testing.T) {
 }
 
 func TestWhatIsRecordedWinsOverWhatIsAnnounced(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	m := manifests(revision("a"), "one=1")
 	first := converge(t, j, m)
 	before := owned(t, j)
@@ -56,7 +56,7 @@ func TestWhatIsRecordedWinsOverWhatIsAnnounced(t *testing.T) {
 }
 
 func TestTheExactSetReplacesTheUnionAndKeepsWhoTookObjectsIn(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	first := converge(t, j, manifests(revision("a"), "one=1", "two=1"))
 	m := manifests(revision("b"), "one=2", "three=1")
 	a := begin(t, j, m, func(b *gitops.BeginRequest) {
@@ -84,7 +84,7 @@ func TestTheExactSetReplacesTheUnionAndKeepsWhoTookObjectsIn(t *testing.T) {
 }
 
 func TestWithoutAnExactSetTheUnionStays(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	converge(t, j, manifests(revision("a"), "one=1"))
 	a := begin(t, j, manifests(revision("b"), "two=1"))
 	for _, p := range []gitops.Phase{gitops.PhaseApplied, gitops.PhaseHealthy, gitops.PhasePruned} {
@@ -96,7 +96,7 @@ func TestWithoutAnExactSetTheUnionStays(t *testing.T) {
 }
 
 func TestObjectsOfAFailedAttemptStayUntilItIsUndone(t *testing.T) {
-	dir := t.TempDir()
+	dir := memory(t)
 	j := open(t, dir, small)
 	good := manifests(revision("a"), "one=1")
 	converge(t, j, good)
@@ -121,7 +121,7 @@ func TestObjectsOfAFailedAttemptStayUntilItIsUndone(t *testing.T) {
 // An object that a failed attempt brought and the next one wants too must go
 // when the next one is undone.
 func TestAnAttemptTakesOverWhatAFailedOneBrought(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	converge(t, j, manifests(revision("a"), "one=1"))
 	first := begin(t, j, manifests(revision("b"), "one=1", "two=1", "three=1", "four=1"), func(b *gitops.BeginRequest) {
 		b.Plan.Inventory = gitops.Inventory{{Ref: ref("four"), PriorUID: "u-four"}}
@@ -148,7 +148,7 @@ func TestAnAttemptTakesOverWhatAFailedOneBrought(t *testing.T) {
 // The failed attempt never got to the object, and a person made one of that
 // name: undoing must release it.
 func TestWhatSomebodyElseMadeMeanwhileIsNotTakenForOurs(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	first := begin(t, j, manifests(revision("a"), "one=1"))
 	advance(t, j, first.ID, gitops.PhaseFailed, gitops.Outcome{Reason: gitops.ApplyFailed})
 	begin(t, j, manifests(revision("b"), "one=2"), func(b *gitops.BeginRequest) {
@@ -160,7 +160,7 @@ func TestWhatSomebodyElseMadeMeanwhileIsNotTakenForOurs(t *testing.T) {
 }
 
 func TestAnAttemptThatWroteNothingLeavesNothingBehind(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	converge(t, j, manifests(revision("a"), "one=1"))
 	failed := begin(t, j, manifests(revision("b"), "two=1"))
 	advance(t, j, failed.ID, gitops.PhaseFailed, gitops.Outcome{Reason: gitops.ApplyFailed})
@@ -187,8 +187,54 @@ func TestAnAttemptThatWroteNothingLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// Its Job is done for that digest, and for no other.
+func TestACompletedJobIsCompleteForItsDigestOnly(t *testing.T) {
+	j := open(t, memory(t), small)
+	m := manifests(revision("a"), "job=1")
+	converge(t, j, m)
+	done := applied(m)[0]
+	done.Completed = done.Digest
+	check(t, j.Record(t.Context(), "fleet", []gitops.Item{done}))
+	check(t, j.Record(t.Context(), "fleet", applied(m)))
+	if got := item(t, owned(t, j), "job"); got.Completed != done.Digest {
+		t.Errorf("job is %+v", got)
+	}
+	converge(t, j, manifests(revision("b"), "job=2"))
+	if got := item(t, owned(t, j), "job"); got.Completed != "" {
+		t.Errorf("job is %+v after its digest changed", got)
+	}
+}
+
+func TestAnAnnouncementNeverHidesWhatIsRecorded(t *testing.T) {
+	j := open(t, memory(t), small)
+	m := manifests(revision("a"), "one=1")
+	converge(t, j, m)
+	before := owned(t, j)
+	bare := gitops.Inventory{{Ref: ref("one")}}
+	check(t, j.Record(t.Context(), "fleet", bare))
+	a := begin(t, j, m)
+	for _, p := range []gitops.Phase{gitops.PhaseApplied, gitops.PhaseHealthy, gitops.PhasePruned} {
+		advance(t, j, a.ID, p, gitops.Outcome{Inventory: bare, Exact: true})
+	}
+	if got := owned(t, j); len(got) != 1 || got[0] != before[0] {
+		t.Errorf("owned is %+v, was %+v", got, before)
+	}
+}
+
+// Whoever says that nothing was written and names what was, is believed in the
+// second.
+func TestWhatWasWrittenIsOwnedWhateverElseIsSaid(t *testing.T) {
+	j := open(t, memory(t), small)
+	m := manifests(revision("a"), "one=1", "two=1")
+	a := begin(t, j, m)
+	advance(t, j, a.ID, gitops.PhaseFailed, gitops.Outcome{Reason: gitops.Rejected, Untouched: true, Inventory: applied(m)[:1]})
+	if names(owned(t, j)) != "one" {
+		t.Errorf("owned is %s", names(owned(t, j)))
+	}
+}
+
 func TestRepairsAreRecorded(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	m := manifests(revision("a"), "one=1")
 	first := converge(t, j, m)
 	repaired := applied(m)
@@ -207,7 +253,7 @@ func TestRepairsAreRecorded(t *testing.T) {
 }
 
 func TestSourcesDoNotMix(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	converge(t, j, manifests(revision("a"), "one=1"))
 	m := manifests(revision("b"), "two=1")
 	other := must(j.Begin(t.Context(), gitops.BeginRequest{Source: "other", Revision: m.Revision, Plan: plan(nil, m)}))(t)

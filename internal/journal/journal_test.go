@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +27,18 @@ func open(t *testing.T, dir string, opts journal.Options) *journal.Journal {
 	}
 	t.Cleanup(func() { j.Close() })
 	return j
+}
+
+// memory is a directory that costs no time to sync, for suites that open a
+// journal hundreds of times and play the disk themselves.
+func memory(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "journal")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // must is the result of a call that may not fail: must(call())(t).
@@ -210,10 +224,48 @@ func TestAContextThatIsOverStopsBeforeAnythingIsDone(t *testing.T) {
 	j := open(t, t.TempDir(), small)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := j.AllowPrune(ctx, "fleet", 3); !errors.Is(err, context.Canceled) {
-		t.Errorf("error is %v", err)
+	for range 50 {
+		if err := j.AllowPrune(ctx, "fleet", 3); !errors.Is(err, context.Canceled) {
+			t.Fatalf("error is %v", err)
+		}
 	}
 	if got := state(t, j).AllowPrune; got != 0 {
 		t.Errorf("allowed to prune %d", got)
 	}
+}
+
+// Whoever is shut down in the middle of a write gets a definite answer.
+func TestAWriteThatHasBegunIsCarriedThrough(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	armed := false
+	j := open(t, t.TempDir(), small.WithHook(func(point string) {
+		if armed && point == "commit" {
+			cancel()
+		}
+	}))
+	armed = true
+	check(t, j.AllowPrune(ctx, "fleet", 3))
+	if got := state(t, j).AllowPrune; got != 3 || ctx.Err() == nil {
+		t.Errorf("allowed to prune %d", got)
+	}
+}
+
+func TestManyMayUseTheJournalAtOnce(t *testing.T) {
+	j := open(t, memory(t), small)
+	converge(t, j, manifests(revision("a"), "one=1"))
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 10 {
+				source := fmt.Sprintf("source-%d", i)
+				if err := j.AllowPrune(t.Context(), source, n+1); err != nil {
+					t.Error(err)
+				}
+				if s, err := j.State(t.Context(), source); err != nil || s.AllowPrune != n+1 {
+					t.Errorf("%s: %+v, %v", source, s, err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

@@ -14,7 +14,7 @@ import (
 const canary = "canary-7b1d0c3e-secret"
 
 func TestNoManifestIsOnTheDiskInTheClear(t *testing.T) {
-	dir := t.TempDir()
+	dir := memory(t)
 	j := open(t, dir, small)
 	m := manifests(revision("a"), "one="+canary)
 	if !bytes.Contains(m.Bytes(), []byte(canary)) {
@@ -42,7 +42,7 @@ func TestNoManifestIsOnTheDiskInTheClear(t *testing.T) {
 }
 
 func TestRevisionsShareTheObjectsThatTheyHaveInCommon(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	converge(t, j, manifests(revision("a"), "one=1", "two=2", "three=3"))
 	converge(t, j, manifests(revision("b"), "one=1", "two=2", "three=4"))
 	converge(t, j, manifests(revision("a"), "one=1", "two=2", "three=3"))
@@ -56,7 +56,7 @@ func TestRevisionsShareTheObjectsThatTheyHaveInCommon(t *testing.T) {
 }
 
 func TestHooksAndBundlesComeBackAsTheyWere(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	m := manifests(revision("a"), "one=1", "two=2")
 	m.Bundles = []gitops.Bundle{{Name: "app", DependsOn: []string{"infra"}, Gate: gitops.GateWanted, Timeout: 9, Force: true, Drift: gitops.DriftNotify}}
 	m.Objects[1].Wave = -5
@@ -72,7 +72,7 @@ func TestHooksAndBundlesComeBackAsTheyWere(t *testing.T) {
 }
 
 func TestAManifestThatIsNotItsDigestIsNotKept(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	m := manifests(revision("a"), "one=1", "two=2")
 	m.Objects[1].YAML = []byte("something else\n")
 	_, err := j.Begin(t.Context(), gitops.BeginRequest{Source: "fleet", Revision: m.Revision, Plan: plan(nil, m)})
@@ -94,7 +94,7 @@ func TestDamagedManifestsAreNeverReturned(t *testing.T) {
 		"a list for another":    "UPDATE manifests SET sealed = (SELECT o.sealed FROM objects o LIMIT 1)",
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := open(t, t.TempDir(), small)
+			j := open(t, memory(t), small)
 			m := manifests(revision("a"), "one=1", "two=2")
 			converge(t, j, m)
 			check(t, j.Exec(damage))
@@ -109,8 +109,29 @@ func TestDamagedManifestsAreNeverReturned(t *testing.T) {
 	}
 }
 
+// Every object of the first is in the second, so that only the name under which
+// the list was sealed tells them apart.
+func TestAListUnderAnothersNameIsNotTaken(t *testing.T) {
+	j := open(t, memory(t), small)
+	less, more := manifests(revision("a"), "one=1"), manifests(revision("b"), "one=1", "two=2")
+	converge(t, j, less)
+	converge(t, j, more)
+	check(t, j.Exec("UPDATE manifests SET sealed = (SELECT m.sealed FROM manifests m WHERE m.digest = ?) WHERE digest = ?", less.Digest, more.Digest))
+	_, err := j.Manifests(t.Context(), "fleet", more.Digest)
+	wantReason(t, err, gitops.JournalFailed, "does not open")
+}
+
+func TestWhatIsReadHasTheDigestThatItIsKeptUnder(t *testing.T) {
+	j := open(t, memory(t), small)
+	m := manifests(revision("a"), "one=1")
+	converge(t, j, m)
+	check(t, j.Exec("UPDATE objects SET sealed = ?", j.Seal([]byte("kind: Other\n"), m.Objects[0].Digest)))
+	_, err := j.Manifests(t.Context(), "fleet", m.Digest)
+	wantReason(t, err, gitops.JournalFailed, "not what its digest says")
+}
+
 func TestManifestsThatWereNeverKeptAreNotFound(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	_, err := j.Manifests(t.Context(), "fleet", "sha256:none")
 	wantReason(t, err, gitops.NotFoundHere, "does not keep them", "history")
 }

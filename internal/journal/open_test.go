@@ -6,8 +6,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,6 +169,10 @@ func TestACorruptJournalIsMovedAsideOnlyWhenAllowed(t *testing.T) {
 			if j.Rebuilt() != aside || !bytes.Equal(damaged, must(os.ReadFile(aside))(t)) {
 				t.Errorf("rebuilt from %q", j.Rebuilt())
 			}
+			// Left behind, its rollback journal would be played into the new file.
+			if _, err := os.Stat(aside + "-journal"); err != nil {
+				t.Error(err)
+			}
 			if got := owned(t, j); len(got) != 0 {
 				t.Errorf("a rebuilt journal owns %v", got)
 			}
@@ -224,6 +230,9 @@ func TestALostKeyIsNoticedAtTheStart(t *testing.T) {
 			check(t, lose(filepath.Join(dir, "journal.key")))
 			_, err := journal.Open(t.Context(), dir, small)
 			wantReason(t, err, gitops.JournalFailed, "journal.key", "restore")
+			if _, err := os.Stat(filepath.Join(dir, "journal.key")); name == "missing" && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("a new key stands where the lost one belongs: %v", err)
+			}
 			if name == "truncated" {
 				return
 			}

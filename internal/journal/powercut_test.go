@@ -3,6 +3,7 @@
 package journal_test
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -39,7 +40,7 @@ func (c *crashFS) live(t *testing.T, dir string) []acknowledged {
 func TestNoPowerCutLosesWhatWasAcknowledged(t *testing.T) {
 	prints := expected(t)
 	c := recorded()
-	dir := t.TempDir()
+	dir := memory(t)
 	acks := c.live(t, dir)
 	replayedAll(t, c, dir)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -52,7 +53,7 @@ func TestNoPowerCutLosesWhatWasAcknowledged(t *testing.T) {
 	if os.Getenv("EDGEAGENT_POWER_CUTS") == "all" {
 		stride = 1
 	}
-	cuts := 0
+	cuts, parent := 0, memory(t)
 	for cut := range len(c.ops) + 1 { // the first of them while it is being made
 		done := 0
 		atAck := false
@@ -68,7 +69,7 @@ func TestNoPowerCutLosesWhatWasAcknowledged(t *testing.T) {
 		}
 		for mode, survives := range modes {
 			cuts++
-			if !playCut(t, c, cut, dir, survives, prints, done) {
+			if !playCut(t, c, cut, dir, parent, survives, prints, done) {
 				t.Fatalf("cut after operation %d of %d, %s of the unsynced survives, %d steps were acknowledged", cut, len(c.ops), mode, done)
 			}
 		}
@@ -83,7 +84,7 @@ func TestNoPowerCutLosesWhatWasAcknowledged(t *testing.T) {
 // file that is there.
 func replayedAll(t *testing.T, c *crashFS, dir string) {
 	t.Helper()
-	copied := t.TempDir()
+	copied := memory(t)
 	c.cutPower(t, len(c.ops), copied, func(int) bool { return true })
 	for _, name := range []string{"journal.db", "journal.db-journal"} {
 		want, got := must(os.ReadFile(filepath.Join(dir, name)))(t), must(os.ReadFile(filepath.Join(copied, name)))(t)
@@ -93,9 +94,9 @@ func replayedAll(t *testing.T, c *crashFS, dir string) {
 	}
 }
 
-func playCut(t *testing.T, c *crashFS, cut int, dir string, survives func(int) bool, prints []string, done int) bool {
+func playCut(t *testing.T, c *crashFS, cut int, dir, parent string, survives func(int) bool, prints []string, done int) bool {
 	t.Helper()
-	after := must(os.MkdirTemp(t.TempDir(), "cut"))(t)
+	after := must(os.MkdirTemp(parent, "cut"))(t)
 	defer os.RemoveAll(after)
 	c.cutPower(t, cut, after, survives)
 	key := must(os.ReadFile(filepath.Join(dir, "journal.key")))(t)
@@ -108,23 +109,27 @@ func playCut(t *testing.T, c *crashFS, cut int, dir string, survives func(int) b
 	return whole == "ok" && (got == prints[done] || done+1 < len(prints) && got == prints[done+1])
 }
 
+// fail makes a sync fail, and says how often a database was opened so far.
+func (c *crashFS) fail(sync int) (opened int, pending bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pending = c.failSync > 0
+	c.failSync = sync
+	return c.opened, pending
+}
+
 // A sync that fails may have lost what it was to write: the journal is opened
 // again, and shows what the disk really holds.
 func TestAfterAFailedSyncTheDiskIsReadAgain(t *testing.T) {
 	c := recorded()
 	for failing := 1; ; failing++ {
-		j := open(t, t.TempDir(), small.WithVFS("crashfs"))
+		j := open(t, memory(t), small.WithVFS("crashfs"))
 		check(t, j.AllowPrune(t.Context(), "fleet", 1))
-		c.mu.Lock()
-		c.failSync = failing
-		c.mu.Unlock()
+		before, _ := c.fail(failing)
 		err := j.AllowPrune(t.Context(), "fleet", 2)
-		c.mu.Lock()
-		untouched := c.failSync > 0
-		c.failSync = 0
-		c.mu.Unlock()
+		_, pending := c.fail(0)
 		if err == nil {
-			if !untouched || failing < 3 {
+			if !pending || failing < 3 {
 				t.Fatalf("sync %d failed and nobody was told", failing)
 			}
 			return
@@ -133,10 +138,37 @@ func TestAfterAFailedSyncTheDiskIsReadAgain(t *testing.T) {
 		if got := state(t, j).AllowPrune; got != 1 && got != 2 {
 			t.Errorf("permission is %d", got)
 		}
+		if after, _ := c.fail(0); after != before+1 {
+			t.Errorf("the database was opened %d times after sync %d failed", after-before, failing)
+		}
 		check(t, j.AllowPrune(t.Context(), "fleet", 3))
 		if got := state(t, j).AllowPrune; got != 3 {
 			t.Errorf("permission is %d", got)
 		}
 		check(t, j.Close())
 	}
+}
+
+// What an I/O error leaves behind is looked at before it is used.
+func TestAfterAFailedSyncEveryPageIsChecked(t *testing.T) {
+	c := recorded()
+	dir := memory(t)
+	j := open(t, dir, small.WithVFS("crashfs"))
+	for i := range 30 {
+		converge(t, j, numbered(i))
+	}
+	var page int
+	check(t, j.Query("SELECT max(pageno) FROM dbstat WHERE name = 'attempts' AND pagetype = 'leaf'", &page))
+	c.fail(1)
+	wantReason(t, j.AllowPrune(t.Context(), "fleet", 2), gitops.JournalFailed)
+	c.fail(0)
+	f := must(os.OpenFile(filepath.Join(dir, "journal.db"), os.O_RDWR, 0))(t)
+	must(f.WriteAt(bytes.Repeat([]byte{0xff}, 4096), int64(page-1)*4096))(t)
+	check(t, f.Close())
+	_, err := j.NodeName(t.Context())
+	wantReason(t, err, gitops.JournalFailed, "corrupt")
+	// Closed now, it must not be opened again: the lock is another's.
+	check(t, j.Close())
+	_, err = j.NodeName(t.Context())
+	wantReason(t, err, gitops.JournalFailed, "the journal is closed")
 }

@@ -36,7 +36,7 @@ func rows(t *testing.T, j *journal.Journal, table string) int {
 
 func TestTenHealthyRevisionsAreKept(t *testing.T) {
 	p := &passing{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	j := open(t, t.TempDir(), p.options())
+	j := open(t, memory(t), p.options())
 	for i := range 30 {
 		converge(t, j, numbered(i))
 		p.days(1)
@@ -64,7 +64,7 @@ func TestTenHealthyRevisionsAreKept(t *testing.T) {
 
 func TestWhatASourceStandsOnIsKept(t *testing.T) {
 	p := &passing{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	j := open(t, t.TempDir(), p.options())
+	j := open(t, memory(t), p.options())
 	converge(t, j, numbered(0))
 	for i := 1; i <= 30; i++ {
 		converge(t, j, numbered(i))
@@ -101,7 +101,7 @@ func TestFailuresAreKeptForThirtyDaysOrForAsLongAsTheyMatter(t *testing.T) {
 		return a
 	}
 	p := &passing{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	j := open(t, t.TempDir(), p.options())
+	j := open(t, memory(t), p.options())
 	converge(t, j, numbered(0))
 	written := fail(t, j, 1, gitops.Outcome{})
 	accepted := fail(t, j, 2, gitops.Outcome{Remember: true, Untouched: true})
@@ -141,7 +141,7 @@ func TestFailuresAreKeptForThirtyDaysOrForAsLongAsTheyMatter(t *testing.T) {
 }
 
 func TestASourceThatKeepsFailingDoesNotFillTheDisk(t *testing.T) {
-	j := open(t, t.TempDir(), small)
+	j := open(t, memory(t), small)
 	converge(t, j, numbered(0))
 	check(t, j.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
 		INSERT INTO attempts (source, revision, digest, cause, phase, undoes, signer, health_left, started, ended, plan)
@@ -161,7 +161,7 @@ func TestASourceThatKeepsFailingDoesNotFillTheDisk(t *testing.T) {
 }
 
 func TestTheFileShrinksALittleAtATime(t *testing.T) {
-	dir := t.TempDir()
+	dir := memory(t)
 	j := open(t, dir, small)
 	for i := range 24 {
 		var text strings.Builder

@@ -176,8 +176,9 @@ func (l *life) nothingIsForgotten(t *rapid.T) {
 }
 
 func TestWhateverHappensNoObjectIsForgotten(t *testing.T) {
+	parent := memory(t)
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "journal")
+		dir, err := os.MkdirTemp(parent, "life")
 		if err != nil {
 			t.Fatal(err)
 		}
