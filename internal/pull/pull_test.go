@@ -232,6 +232,60 @@ func TestRewindAndForkAreFetched(t *testing.T) {
 	readsBack(t, r, store, fork)
 }
 
+// TestKnownCommitsAreBuiltOn has a revision that no ref of the store names, as
+// an applied one that the head has left.
+func TestKnownCommitsAreBuiltOn(t *testing.T) {
+	for _, knows := range []bool{true, false} {
+		r, _ := large(t)
+		r.write("f001.yaml", "x: 1\n")
+		applied := r.commit("applied")
+		store := openStore(t, objects.Options{})
+		s := newSource(t, config(r.serve().URL), store)
+		mustPoll(t, s)
+		r.git(r.work, "checkout", "-q", "--orphan", "other")
+		r.git(r.work, "rm", "-rfq", ".")
+		r.write("f002.yaml", "x: 2\n")
+		r.commit("unrelated")
+		r.git(r.work, "push", "-q", "-f", "o", "HEAD:main")
+		mustPoll(t, s)
+		r.git(r.work, "checkout", "-q", "main")
+		r.write("f001.yaml", "x: 3\n")
+		r.commit("on applied")
+		before := s.Link().BytesIn
+		known := []gitops.Hash{"", gitops.Hash(strings.Repeat("d", 40))}
+		if knows {
+			known = append(known, applied)
+		}
+		mustPoll(t, s, known...)
+		if n := s.Link().BytesIn - before; (n < 20_000) != knows {
+			t.Errorf("known %v: %d bytes", knows, n)
+		}
+	}
+}
+
+func TestProbeAsksAndChangesNothing(t *testing.T) {
+	r, head := small(t, 1)
+	cfg := config(r.serve().URL)
+	cfg.RuntimeDir = t.TempDir()
+	cfg.Mirrors = []pull.Mirror{{URL: cfg.URL}}
+	cfg.URL = strings.Replace(cfg.URL, "/r.git", "/none.git", 1)
+	url, tip, err := pull.Probe(t.Context(), cfg)
+	if err != nil || tip != head || url != cfg.Mirrors[0].URL {
+		t.Errorf("%s %s %v", url, tip, err)
+	}
+	if left, err := os.ReadDir(cfg.RuntimeDir); err != nil || len(left) > 0 {
+		t.Error("the schedule was written", left, err)
+	}
+	cfg.Mirrors = nil
+	_, _, err = pull.Probe(t.Context(), cfg)
+	wantReason(t, err, gitops.NotGit)
+	cfg.Ref = pull.Ref{}
+	_, _, err = pull.Probe(t.Context(), cfg)
+	if gitops.ReasonOf(err) != gitops.BadRequest {
+		t.Error(err)
+	}
+}
+
 func TestEmptyRepository(t *testing.T) {
 	r := newRepo(t)
 	s := newSource(t, config(r.serve().URL), openStore(t, objects.Options{}))

@@ -4,10 +4,12 @@ package objects_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -135,6 +137,85 @@ func TestInterruptedCollection(t *testing.T) {
 	}
 	if n := count(t, s, path, "suspects"); n != 0 {
 		t.Error("the collection is not over")
+	}
+}
+
+// countdown is a context that ends when it was looked at a number of times.
+type countdown struct {
+	context.Context
+	mu     sync.Mutex
+	left   int
+	cancel context.CancelFunc
+}
+
+func newCountdown(parent context.Context, n int) *countdown {
+	ctx, cancel := context.WithCancel(parent)
+	return &countdown{Context: ctx, left: n, cancel: cancel}
+}
+
+func (c *countdown) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left--; c.left <= 0 {
+		c.cancel()
+	}
+	return c.Context.Done()
+}
+
+// TestCollectionInterruptedAnywhere ends collections at every point they look
+// at their context. A dropped revision of which only a part is left must never
+// pass for a complete one.
+func TestCollectionInterruptedAnywhere(t *testing.T) {
+	s, _ := open(t, objects.Options{})
+	p := newPack()
+	var dropped gitops.Hash
+	for i := range 400 {
+		var parents []gitops.Hash
+		if i > 0 {
+			parents = []gitops.Hash{dropped}
+		}
+		dropped = p.revision(fmt.Sprintf("revision %d", i), parents...)
+	}
+	receive(t, s, dropped, p)
+	q := newPack()
+	head := q.revision("kept")
+	receive(t, s, head, q)
+	first := hashOf(blobType, []byte("revision 0"))
+	partly := 0
+	for n := 1; ; n += 5 {
+		ctx := newCountdown(t.Context(), n)
+		err := s.GC(ctx)
+		ctx.cancel()
+		if err == nil {
+			break
+		}
+		if gitops.ReasonOf(err) != "" {
+			t.Fatalf("an interrupted collection is told as a failure: %v", err)
+		}
+		here, err := s.Has(t.Context(), dropped)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := s.Has(t.Context(), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !here || part {
+			continue
+		}
+		partly++
+		if ok, err := s.Complete(t.Context(), dropped); ok || err != nil {
+			t.Fatalf("a revision without its first blob is complete: %v, %v", ok, err)
+		}
+	}
+	if partly == 0 {
+		t.Error("no collection was interrupted half-way: nothing was shown")
+	}
+	if here, err := s.Has(t.Context(), dropped); here || err != nil {
+		t.Error(here, err)
+	}
+	if ok, err := s.Complete(t.Context(), head); !ok || err != nil {
+		t.Error(ok, err)
 	}
 }
 

@@ -45,10 +45,6 @@ type querier interface {
 
 func kindOf(t plumbing.ObjectType) gitops.ObjectKind { return gitops.ObjectKind(t.String()) }
 
-func typeOf(k gitops.ObjectKind) (plumbing.ObjectType, error) {
-	return plumbing.ParseObjectType(string(k))
-}
-
 // collisionDetector is go-git's SHA-1, which sees the known attacks on it.
 type collisionDetector interface {
 	CollisionResistantSum([]byte) ([]byte, bool)
