@@ -71,7 +71,7 @@ func (j *Journal) ballastMissing(ctx context.Context) (int64, error) {
 func (j *Journal) roomForBallast() bool {
 	var fs unix.Statfs_t
 	err := unix.Statfs(j.dir, &fs)
-	return err != nil || int64(fs.Bavail)*fs.Bsize >= 4*j.opts.Ballast
+	return err != nil || int64(fs.Bavail)*int64(fs.Bsize) >= 4*j.opts.Ballast
 }
 
 // dropBallast frees the ballast's pages inside the database, for the write that
