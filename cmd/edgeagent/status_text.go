@@ -88,10 +88,7 @@ func (p page) sourceRow(s gitops.SourceStatus) []cell {
 	if s.Applied != nil {
 		running, since = text(s.Applied.Revision.Short()), age(p.now.Sub(s.Applied.At))
 	}
-	why := string(ready.Reason)
-	if ready.Message != "" {
-		why = strings.TrimPrefix(why+": "+ready.Message, ": ")
-	}
+	why := string(ready.Reason) // in full among the problems
 	if s.Progress != "" {
 		why = s.Progress
 	}
@@ -128,6 +125,9 @@ func (p page) problemRows(s gitops.SourceStatus) [][]cell {
 	var rows [][]cell
 	say := func(st style, format string, args ...any) {
 		rows = append(rows, []cell{text(s.Name), {oneLine(fmt.Sprintf(format, args...)), st}})
+	}
+	if ready := s.Condition(gitops.ConditionReady); ready.Status == "False" && ready.Message != "" && !toldBelow(s, ready.Reason) {
+		say(red, "%s: %s", ready.Reason, ready.Message)
 	}
 	if r := s.Refused; r != nil {
 		at := ""
@@ -168,6 +168,18 @@ func (p page) problemRows(s gitops.SourceStatus) [][]cell {
 		say(yellow, "%s", warning)
 	}
 	return rows
+}
+
+// toldBelow reports whether why a source is not ready is told with what it
+// comes from.
+func toldBelow(s gitops.SourceStatus, why gitops.Reason) bool {
+	switch {
+	case s.Refused != nil && why == s.Refused.Reason, s.Failed != nil && why == s.Failed.Reason:
+		return true
+	case s.Hold != nil && why == gitops.HeldBack, s.Suspended != nil && why == gitops.IsSuspended:
+		return true
+	}
+	return false
 }
 
 func differ(n int) string {

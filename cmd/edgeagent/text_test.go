@@ -65,6 +65,7 @@ func busyNode() gitops.Status {
 				Suspended:  &gitops.Suspension{Reason: "new disk", By: "uid 0", At: noon}},
 			{Name: "pinned", Phase: gitops.StageWaiting, Link: link, Conditions: []gitops.Condition{condition("Ready", "False", gitops.HeldBack, "on purpose")},
 				Hold: &gitops.Hold{Revision: revision("1"), Pin: true, By: "uid 0", At: noon.Add(-time.Minute)}},
+			{Name: "waits", Phase: gitops.StageWaiting, Link: link, Conditions: []gitops.Condition{condition("Ready", "False", gitops.KubeconfigError, "no kubeconfig; start k3s")}},
 		},
 	}
 }
