@@ -236,7 +236,7 @@ func (a *apply) fail(change gitops.Change, err error) {
 // severity orders reasons: the one that says most about the revision names the
 // error of the whole apply.
 var severity = map[gitops.Reason]int{
-	gitops.Rejected: 3, gitops.InvalidManifest: 3, gitops.UnknownKind: 3, gitops.ApplyFailed: 1,
+	gitops.Rejected: 3, gitops.InvalidManifest: 3, gitops.UnknownKind: 3, gitops.ApplyFailed: 1, gitops.ServerError: 1,
 	gitops.Forbidden: 0, gitops.HealthTimeout: 2, gitops.HealthFailed: 2, gitops.CrashLoop: 2,
 	gitops.ImageName: 2, gitops.JobFailed: 2, gitops.ImagePull: 1, gitops.Unschedulable: 1, gitops.NodePressure: 1,
 }
@@ -246,6 +246,7 @@ func summary(errs []error) error {
 	if len(errs) == 0 {
 		return nil
 	}
+	errs = slices.Clone(errs)
 	slices.SortStableFunc(errs, func(a, b error) int {
 		return cmp.Or(cmp.Compare(severity[gitops.ReasonOf(b)], severity[gitops.ReasonOf(a)]), strings.Compare(a.Error(), b.Error()))
 	})

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -89,7 +88,12 @@ func (a *apply) send(ctx context.Context, m gitops.Manifest, r resource, change 
 	meta, err := a.c.patch(ctx, a.plan.Source, m, r, false)
 	at := placed{r.namespaceOf(m.Ref), m.Ref.Name}
 	switch {
-	case err != nil && isImmutable(err) && change.Item.UID != "":
+	case isImmutable(err) && change.Reason == gitops.BecauseReplaced:
+		// The old one was on its way out already.
+		if err := a.c.gone(ctx, r, at, types.UID(change.Item.UID), a.timeout(m.Bundle)); err != nil {
+			return meta, err
+		}
+	case isImmutable(err) && change.Item.UID != "":
 		force, forceErr := a.mayRecreate(m)
 		if forceErr != nil || !force {
 			return meta, errors.Join(forceErr, err)
@@ -177,13 +181,13 @@ func (a *apply) judge(ctx context.Context, m gitops.Manifest, change gitops.Chan
 	if err == nil {
 		_, err = a.c.patch(ctx, a.plan.Source, m, r, true)
 	}
-	if err == nil || apierrors.IsBadRequest(err) && isNoDryRun(err) {
+	if err == nil {
 		return nil
 	}
 	if isImmutable(err) && change.Item.UID != "" {
 		// A hook is deleted before it runs, what may be recreated will be.
 		force, forceErr := a.mayRecreate(m)
-		if forceErr == nil && (force || m.Hook != nil) {
+		if forceErr == nil && (force || m.Hook != nil || change.Reason == gitops.BecauseReplaced) {
 			return nil
 		}
 	}

@@ -26,10 +26,10 @@ var volumeClaims = resource{schema.GroupVersionResource{Version: "v1", Resource:
 func (c *Cluster) deleteFirst(ctx context.Context, plan *gitops.Plan) error {
 	wanted := map[string]bool{}
 	for _, change := range plan.Apply {
-		m, ok := plan.Manifests.Find(change.Ref.Key())
-		if !ok || !mayClaim(change.Ref) {
+		if !mayClaim(change.Ref) {
 			continue
 		}
+		m, _ := plan.Manifests.Find(change.Ref.Key())
 		u, err := decode(m)
 		if err != nil {
 			return err

@@ -191,7 +191,7 @@ func TestBusyAPIServerIsAskedAgain(t *testing.T) {
 		"429 once":      {code: http.StatusTooManyRequests, times: 1},
 		"500 twice":     {code: http.StatusInternalServerError, times: 2},
 		"503 for good":  {code: http.StatusServiceUnavailable, times: 1 << 30, reason: gitops.APIUnreachable},
-		"500 for good":  {code: http.StatusInternalServerError, times: 1 << 30, reason: gitops.ApplyFailed},
+		"500 for good":  {code: http.StatusInternalServerError, times: 1 << 30, reason: gitops.ServerError},
 		"cut for good":  {code: 0, times: 1 << 30, reason: gitops.APIUnreachable},
 		"refused, once": {code: http.StatusUnprocessableEntity, times: 1, reason: gitops.Rejected},
 	}

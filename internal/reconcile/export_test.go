@@ -5,6 +5,8 @@ package reconcile
 import (
 	"context"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
@@ -98,3 +100,15 @@ func (c *Cluster) Watched(source string) []string {
 	}
 	return out
 }
+
+// Diagnose is what a pod's status says about the object it belongs to.
+func Diagnose(pod corev1.Pod, h *gitops.ObjectHealth) { diagnose(pod).apply(h, pod.Name) }
+
+// Summary is one error for many.
+var Summary = summary
+
+// Unhealthy is the error for objects that block.
+var Unhealthy = unhealthy
+
+// TextOf is what is shown of an answer of the API server.
+var TextOf = textOf

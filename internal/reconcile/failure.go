@@ -184,6 +184,13 @@ func isRejected(err error) bool {
 	return code >= 400 && code < 500 && code != 401 && code != 403 && code != 409 && code != 429
 }
 
+// isBroken reports that the API server, its storage or a webhook failed. That
+// may pass, or not; it says nothing about the object.
+func isBroken(err error) bool {
+	status, ok := statusOf(err)
+	return ok && status.Code >= 500
+}
+
 // isUndeclared reports a field that the kind does not have. Server-side apply
 // answers 500 to it, as if the server were to blame.
 func isUndeclared(err error) bool {
@@ -228,31 +235,8 @@ func (c *Cluster) failure(doing string, ref *gitops.ObjectRef, err error) error 
 		e.Reason, e.Remedy = gitops.APIUnreachable, "see whether k3s runs: systemctl status k3s"
 	case isRejected(err):
 		e.Reason, e.Remedy = gitops.Rejected, "correct the object in Git"
+	case isBroken(err):
+		e.Reason, e.Remedy = gitops.ServerError, "see the log of k3s, or of the webhook that is named: journalctl -u k3s"
 	}
 	return e
-}
-
-// textOf is what the API server said. About a Secret only the fields are
-// named: its message may quote their values.
-func textOf(ref *gitops.ObjectRef, err error) string {
-	if ref == nil || ref.Kind != "Secret" || ref.Group != "" {
-		return err.Error()
-	}
-	s, ok := statusOf(err)
-	if !ok {
-		return err.Error()
-	}
-	text := fmt.Sprintf("the API server answered %d %s", s.Code, s.Reason)
-	if s.Details != nil {
-		var fields []string
-		for _, cause := range s.Details.Causes {
-			if cause.Field != "" {
-				fields = append(fields, cause.Field)
-			}
-		}
-		if len(fields) > 0 {
-			text += " for " + strings.Join(fields, ", ")
-		}
-	}
-	return text
 }

@@ -4,7 +4,6 @@ package reconcile
 
 import (
 	"errors"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -48,12 +47,6 @@ func newGround(plan gitops.Plan) (ground, error) {
 func (g ground) covers(ref gitops.ObjectRef) bool {
 	return g.kinds[schema.GroupKind{Group: ref.Group, Kind: ref.Kind}] || g.namespaces[ref.Namespace] ||
 		g.services && ref.Group == "" && ref.Kind == "Service"
-}
-
-// isNoDryRun reports an admission webhook that has side effects and therefore
-// takes no part in dry runs: it judges when the object is written.
-func isNoDryRun(err error) bool {
-	return strings.Contains(err.Error(), "does not support dry run")
 }
 
 func asError(err error) (*gitops.Error, bool) { return errors.AsType[*gitops.Error](err) }

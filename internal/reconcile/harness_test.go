@@ -266,19 +266,20 @@ func person(t *testing.T) dynamic.Interface {
 
 // plural maps the kinds that the tests use.
 var plural = map[string]schema.GroupVersionResource{
-	"Namespace":                {Version: "v1", Resource: "namespaces"},
-	"ConfigMap":                {Version: "v1", Resource: "configmaps"},
-	"Secret":                   {Version: "v1", Resource: "secrets"},
-	"Service":                  {Version: "v1", Resource: "services"},
-	"Pod":                      {Version: "v1", Resource: "pods"},
-	"PersistentVolumeClaim":    {Version: "v1", Resource: "persistentvolumeclaims"},
-	"StorageClass":             {Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"},
-	"Deployment":               {Group: "apps", Version: "v1", Resource: "deployments"},
-	"ReplicaSet":               {Group: "apps", Version: "v1", Resource: "replicasets"},
-	"Job":                      {Group: "batch", Version: "v1", Resource: "jobs"},
-	"CustomResourceDefinition": {Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
-	"HelmChart":                {Group: "helm.cattle.io", Version: "v1", Resource: "helmcharts"},
-	"ClusterRole":              {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
+	"Namespace":                      {Version: "v1", Resource: "namespaces"},
+	"ConfigMap":                      {Version: "v1", Resource: "configmaps"},
+	"Secret":                         {Version: "v1", Resource: "secrets"},
+	"Service":                        {Version: "v1", Resource: "services"},
+	"Pod":                            {Version: "v1", Resource: "pods"},
+	"PersistentVolumeClaim":          {Version: "v1", Resource: "persistentvolumeclaims"},
+	"StorageClass":                   {Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"},
+	"Deployment":                     {Group: "apps", Version: "v1", Resource: "deployments"},
+	"ReplicaSet":                     {Group: "apps", Version: "v1", Resource: "replicasets"},
+	"Job":                            {Group: "batch", Version: "v1", Resource: "jobs"},
+	"CustomResourceDefinition":       {Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
+	"HelmChart":                      {Group: "helm.cattle.io", Version: "v1", Resource: "helmcharts"},
+	"ValidatingWebhookConfiguration": {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"},
+	"ClusterRole":                    {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
 }
 
 func (s *site) on(kind string) dynamic.ResourceInterface {

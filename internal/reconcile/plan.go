@@ -106,9 +106,6 @@ func (p *planner) object(m gitops.Manifest) error {
 	switch {
 	case reason == "":
 		return nil
-	case exists && asked.createOnly:
-		p.skip(m, item, skippedCreateOnly)
-		return nil
 	case drift && (asked.noDrift || mode == gitops.DriftOff):
 		return nil
 	case drift && mode == gitops.DriftNotify:
@@ -116,7 +113,10 @@ func (p *planner) object(m gitops.Manifest) error {
 		return nil
 	}
 	if asked.merge && (reason == becauseAdopted || reason == becauseForeign) {
-		reason = gitops.BecauseDrift // apply, and fold nobody's fields
+		// Apply, and fold nobody's fields.
+		if reason = gitops.BecauseChanged; drift {
+			return nil
+		}
 	}
 	return p.write(m, item, owned, l, exists, reason, annotations)
 }
@@ -129,6 +129,8 @@ func (p *planner) leftAlone(m gitops.Manifest, item gitops.Item, exists bool, as
 		return skippedLocal, true
 	case asked.ignore:
 		return skippedIgnored, true
+	case asked.createOnly && exists:
+		return skippedCreateOnly, true
 	case p.req.ClusterRebuilt || !runsToEnd(m):
 		return "", false
 	case item.Completed == m.Digest:
@@ -164,6 +166,8 @@ func (p *planner) reason(m gitops.Manifest, item gitops.Item, l live, exists boo
 		return gitops.BecauseNew
 	case item.Digest == "" && item.UID == "" && l.partOf != p.id:
 		return becauseAdopted
+	case item.Digest != m.Digest && l.terminating:
+		return gitops.BecauseReplaced
 	case item.Digest != m.Digest:
 		return gitops.BecauseChanged
 	case m.Hook != nil:
@@ -218,7 +222,7 @@ func (p *planner) write(m gitops.Manifest, item gitops.Item, owned bool, l live,
 		p.entering = append(p.entering, gitops.Item{Ref: m.Ref, Bundle: m.Bundle, PriorUID: l.uid, Hook: m.Hook != nil})
 	}
 	action := gitops.Created
-	if exists {
+	if exists && reason != gitops.BecauseReplaced {
 		action = gitops.Configured
 	}
 	p.plan.Apply = append(p.plan.Apply, gitops.Change{Ref: m.Ref, Action: action, Reason: reason, Item: planned})

@@ -64,6 +64,7 @@ func TestPlanTable(t *testing.T) {
 		"others hold fields":         {item: &applied, live: now(func(l *reconcile.LiveObject) { l.Foreign = true })},
 		"others hold fields, strict": {item: &applied, live: now(func(l *reconcile.LiveObject) { l.Foreign = true }), req: func(r *gitops.PlanRequest) { r.Drift = gitops.DriftStrict }, action: gitops.Configured, reason: "ForeignFields"},
 		"on its way out":             {item: &applied, live: now(func(l *reconcile.LiveObject) { l.Terminating = true })},
+		"changed, on its way out":    {item: with(func(i *gitops.Item) { i.Digest = "old" }), live: now(func(l *reconcile.LiveObject) { l.Terminating = true }), action: gitops.Created, reason: gitops.BecauseReplaced},
 		"full pass":                  {item: &applied, live: &there, req: func(r *gitops.PlanRequest) { r.Full = true }, action: gitops.Configured, reason: gitops.BecauseDrift},
 		"rebuilt cluster":            {item: &applied, req: func(r *gitops.PlanRequest) { r.ClusterRebuilt = true; r.Drift = gitops.DriftOff }, action: gitops.Created, reason: gitops.BecauseNew},
 	}
