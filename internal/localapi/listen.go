@@ -44,8 +44,25 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := prepare(path); err != nil {
 		return nil, err
 	}
-	// The mode is set on the socket before bind, which gives it to the file:
-	// there is no moment at which others could connect.
+	l, err := bind(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := giveToGroup(path); err != nil {
+		l.Close() //nolint:errcheck // the first error is the one that counts
+		return nil, err
+	}
+	// The umask may have taken the group's right to connect away.
+	if err := os.Chmod(path, 0o660); err != nil {
+		l.Close() //nolint:errcheck // the same
+		return nil, fmt.Errorf("open the socket to its group: %v", err)
+	}
+	return l, nil
+}
+
+// bind makes the socket with its mode: set before bind, it is the file's from
+// the beginning, and there is no moment at which others could connect.
+func bind(ctx context.Context, path string) (net.Listener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
 		if e := raw.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o660) }); e != nil {
@@ -56,15 +73,6 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 	l, err := config.Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %v; set another socket in the configuration", path, reasonOf(err))
-	}
-	if err := giveToGroup(path); err != nil {
-		l.Close() //nolint:errcheck // the first error is the one that counts
-		return nil, err
-	}
-	// The umask may have taken the group's right to connect away.
-	if err := os.Chmod(path, 0o660); err != nil {
-		l.Close() //nolint:errcheck // the same
-		return nil, fmt.Errorf("open the socket to its group: %v", err)
 	}
 	return l, nil
 }

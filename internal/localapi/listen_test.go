@@ -106,6 +106,25 @@ func TestClientWithoutDaemon(t *testing.T) {
 	}
 }
 
+// Even under a umask that takes nothing away, others are kept out from the
+// moment at which the socket is there.
+func TestSocketIsNeverOpenToOthers(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := localapi.Bind(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o660 {
+		t.Errorf("mode is %04o", info.Mode().Perm())
+	}
+}
+
 // systemd hands the socket over as file 3, and keeps it when the daemon stops.
 func TestSocketOfSystemdIsTaken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
