@@ -463,3 +463,11 @@ func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
 	t.Cleanup(cancel)
 	return ctx, cancel
 }
+
+func (s *site) editParent(patch string) {
+	s.t.Helper()
+	parents := person(s.t).Resource(plural["ConfigMap"]).Namespace("edgeagent-system")
+	if _, err := parents.Patch(s.t.Context(), s.source, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+}

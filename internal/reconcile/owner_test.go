@@ -201,11 +201,7 @@ func TestSecondWriterIsForeign(t *testing.T) {
 func TestParentOfAnotherToolIsForeign(t *testing.T) {
 	s := newSite(t)
 	s.mustConverge(s.want(configMap("a", "1")))
-	_, err := person(t).Resource(plural["ConfigMap"]).Namespace("edgeagent-system").Patch(t.Context(), s.source, types.MergePatchType,
-		[]byte(`{"metadata":{"annotations":{"applyset.kubernetes.io/tooling":"kubectl/v1.37.0"}}}`), metav1.PatchOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = s.converge(s.want(configMap("a", "2")))
+	s.editParent(`{"metadata":{"annotations":{"applyset.kubernetes.io/tooling":"kubectl/v1.37.0"}}}`)
+	_, err := s.converge(s.want(configMap("a", "2")))
 	wantReason(t, err, gitops.ForeignWriter, "kubectl")
 }

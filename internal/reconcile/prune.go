@@ -81,8 +81,8 @@ func (c *Cluster) delete(ctx context.Context, source string, change gitops.Chang
 		return change, nil
 	}
 	err := c.tryDelete(ctx, source, &change, how)
-	if apierrors.IsConflict(err) {
-		err = c.tryDelete(ctx, source, &change, how) // recreated in between: look again
+	if apierrors.IsConflict(err) || apierrors.IsInvalid(err) {
+		err = c.tryDelete(ctx, source, &change, how) // its UID is another one by now: look again
 	}
 	if err == nil {
 		return change, nil
