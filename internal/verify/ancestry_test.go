@@ -3,6 +3,8 @@
 package verify_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -158,6 +160,14 @@ func TestAncestry(t *testing.T) {
 			}
 			return offer{commit: onMain(line[3])}
 		}},
+		{"head whose parents cannot be read", gitops.MalformedCommit, func(w *world, broken bool) offer {
+			text := w.unsigned(line[2])
+			if broken {
+				text = strings.Replace(text, "parent", "tree "+string(emptyTree)+"\nparent", 1)
+			}
+			head := w.put(gitops.CommitObject, []byte(signText(text, w.ann.sign)))
+			return offer{commit: onMain(head), accepted: line[2], blamed: head}
+		}},
 		{"head is a tree", gitops.MalformedCommit, offered(line[3], emptyTree, "")},
 		{"rollback in mode head", gitops.RolledBack, mode(verify.ModeHead, offered(line[3], line[1], line[2]))},
 		{"fork in mode head", gitops.Fork, mode(verify.ModeHead, offered(line[3], fork, line[2]))},
@@ -245,6 +255,64 @@ func TestMissingCommitsAreIncomplete(t *testing.T) {
 		v := w.verifier(func(c *verify.Config) { c.Introduction = string(line[1]) })
 		if _, err := v.Verify(t.Context(), onMain(head), line[2]); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What was proved for one accepted commit says nothing about another one.
+func TestIntroductionIsProvedForEachAcceptedCommit(t *testing.T) {
+	w := newWorld(t)
+	v := w.verifier(nil)
+	head, orphan := w.commit(w.ann.sign, w.root), w.commit(w.ann.sign)
+	if _, err := v.Verify(t.Context(), onMain(head), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(t.Context(), onMain(orphan), orphan); gitops.ReasonOf(err) != gitops.NotDescendant {
+		t.Errorf("accepted commit of another line: %v", err)
+	}
+}
+
+// at does something when an object is read for the nth time.
+type at struct {
+	verify.Objects
+	id    gitops.Hash
+	reads int
+	do    func() error
+}
+
+func (a *at) Object(ctx context.Context, id gitops.Hash) (gitops.ObjectKind, []byte, error) {
+	if id == a.id {
+		if a.reads--; a.reads == 0 {
+			if err := a.do(); err != nil {
+				return "", nil, err
+			}
+		}
+	}
+	return a.Objects.Object(ctx, id)
+}
+
+// Neither a shutdown nor a broken disk is a decision about a commit.
+func TestInterruptedWalkIsNoDecision(t *testing.T) {
+	w := newWorld(t)
+	line := w.chain(2, w.ann.sign, w.root)
+	fork := w.commit(w.ann.sign, line[0])
+	t.Run("shutdown while a fork is told from a rollback", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		v, err := verify.New(w.config(), &at{w, line[1], 2, func() error { cancel(); return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(ctx, onMain(fork), line[1]); !errors.Is(err, context.Canceled) {
+			t.Errorf("Verify: %v", err)
+		}
+	})
+	t.Run("broken disk below the accepted commit", func(t *testing.T) {
+		v, err := verify.New(w.config(), &at{w, line[0], 1, func() error { return errors.New("disk") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(t.Context(), onMain(line[1]), line[0]); gitops.ReasonOf(err) != gitops.StoreFailed {
+			t.Errorf("Verify: %v", err)
 		}
 	})
 }

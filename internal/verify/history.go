@@ -22,8 +22,6 @@ type node struct {
 	parents []gitops.Hash
 	when    int64
 	side    side
-	counted bool // it waits in the queue as fresh
-	painted bool // its parents were told that they are old
 }
 
 // history is the part of the commit graph between a tip and some bounds: what
@@ -41,7 +39,7 @@ type history struct {
 	limit   int // of fresh commits
 	nodes   map[gitops.Hash]*node
 	queue   queue
-	waiting int // fresh commits in the queue
+	waiting int // commits in the queue that were fresh when they got there
 	above   int // commits that were fresh when they were met
 	below   int // commits that are old
 }
@@ -85,17 +83,13 @@ func (h *history) step(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	n := heap.Pop(&h.queue).(entry).node
-	if n.counted {
-		n.counted = false
+	n := heap.Pop(&h.queue).(entry)
+	if !n.old {
 		h.waiting--
 	}
 	mark := fresh
-	if n.side&old != 0 {
-		if n.painted {
-			return nil
-		}
-		n.painted, mark = true, old
+	if n.side&old != 0 { // also when it became old while it waited as fresh
+		mark = old
 	}
 	for _, parent := range n.parents {
 		if !parent.Valid() {
@@ -133,10 +127,6 @@ func (h *history) mark(ctx context.Context, id gitops.Hash, from side) error {
 	switch {
 	case from == old:
 		h.below++
-		if n.counted {
-			n.counted = false
-			h.waiting--
-		}
 	case n.side&old != 0:
 		return nil
 	default:
@@ -144,7 +134,6 @@ func (h *history) mark(ctx context.Context, id gitops.Hash, from side) error {
 			return blame(refusal(gitops.TooManyCommits, "set trust.introduction to a newer commit, or let the source advance in smaller steps",
 				"more than %d commits lie between %s and what is trusted", h.limit, h.tip.Short()), h.tip)
 		}
-		n.counted = true
 		h.waiting++
 	}
 	heap.Push(&h.queue, entry{node: n, old: from == old})

@@ -4,6 +4,7 @@ package verify_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -47,14 +48,16 @@ func (m memory) commit(s sign, when int64, parents ...gitops.Hash) gitops.Hash {
 type shape struct {
 	parents [][]int
 	when    []int64
+	honest  bool // no commit is dated before its parents
 }
 
 func randomShape(r *rand.Rand) shape {
 	n := 3 + r.IntN(25)
 	s := shape{parents: make([][]int, n), when: make([]int64, n)}
-	skew := r.IntN(3) * r.IntN(40) // often none
+	skew, pace := r.IntN(3)*r.IntN(40), 1+r.IntN(3) // often no skew, often several a second
+	s.honest = skew == 0
 	for i := range n {
-		s.when[i] = 1000 + int64(i)/int64(1+r.IntN(3)) + int64(r.IntN(skew+1)) - int64(skew/2)
+		s.when[i] = 1000 + int64(i/pace) + int64(r.IntN(skew+1)) - int64(skew/2)
 		for range min(i, 1+r.IntN(3)) {
 			p := max(0, i-1-r.IntN(6))
 			if !slices.Contains(s.parents[i], p) {
@@ -99,23 +102,23 @@ func (s shape) build(m memory, signed func(int) sign) []gitops.Hash {
 // head is accepted; one of them is not, and it is refused by its name.
 func TestRandomHistories(t *testing.T) {
 	w := newWorld(t)
-	hasty, merges := 0, 0
+	hasty, deep := 0, 0
 	for seed := range uint64(600) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		s := randomShape(r)
 		tip := len(s.parents) - 1
-		new := s.below(tip)
-		ancestors := sorted(new)
+		above := s.below(tip)
+		ancestors := sorted(above)
 		accepted := ancestors[r.IntN(len(ancestors)-1)]
 		for i := range s.below(accepted) {
-			delete(new, i)
+			delete(above, i)
 		}
-		fresh := sorted(new)
+		fresh := sorted(above)
 		blank := fresh[r.IntN(len(fresh))]
 		for _, broken := range []bool{false, true} {
 			m := memory{}
 			ids := s.build(m, func(i int) sign {
-				if !new[i] || broken && i == blank {
+				if !above[i] || broken && i == blank {
 					return nil
 				}
 				return w.ann.sign
@@ -127,7 +130,7 @@ func TestRandomHistories(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = v.Verify(t.Context(), onMain(ids[tip]), ids[accepted])
-			if e, ok := err.(*gitops.Error); broken && (!ok || e.Reason != gitops.Unsigned || e.Commit != ids[blank]) || !broken && err != nil {
+			if e, ok := errors.AsType[*gitops.Error](err); broken && (!ok || e.Reason != gitops.Unsigned || e.Commit != ids[blank]) || !broken && err != nil {
 				t.Fatalf("seed %d, broken %v: %v (want commit %s)\n%+v", seed, broken, err, ids[blank].Short(), s)
 			}
 			quick, exact, err := verify.Between(t.Context(), m, ids[tip], []gitops.Hash{ids[accepted], ids[0]})
@@ -138,18 +141,20 @@ func TestRandomHistories(t *testing.T) {
 				t.Fatalf("seed %d: %d commits are fresh, want %d", seed, len(exact), len(fresh))
 			}
 			if len(quick) > len(exact) {
-				hasty++
+				if hasty++; s.honest {
+					t.Fatalf("seed %d: the walk stopped too early although no date lies", seed)
+				}
 			}
 			if len(exact) > 0 && exact[len(exact)-1] != ids[tip] {
 				t.Fatalf("seed %d: the head does not come last", seed)
 			}
 		}
 		if accepted > 0 {
-			merges++
+			deep++
 		}
 	}
-	if hasty == 0 || merges == 0 {
-		t.Errorf("%d walks had to be settled, %d had history below the accepted commit: the test shows nothing", hasty, merges)
+	if hasty == 0 || deep == 0 {
+		t.Errorf("%d walks had to be settled, %d had history below the accepted commit: the test shows nothing", hasty, deep)
 	}
 }
 
@@ -255,6 +260,48 @@ func TestOlderHeadIsARollbackHoweverItIsDated(t *testing.T) {
 	}
 	if _, err := v.Verify(t.Context(), onMain(ahead), accepted); gitops.ReasonOf(err) != gitops.TooManyCommits {
 		t.Errorf("head too far ahead: %v", err)
+	}
+}
+
+// However long the history below what is accepted, and however it is dated,
+// only so much of it is read.
+func TestHistoryBelowIsReadWithinBounds(t *testing.T) {
+	w := newWorld(t)
+	m, reads := memory{}, 0
+	root := m.commit(nil, 5000)
+	tip := root
+	for range 500 {
+		tip = m.commit(w.ann.sign, 5000, tip)
+	}
+	head := m.commit(w.ann.sign, 1, tip)
+	cfg := w.config()
+	cfg.Introduction, cfg.MaxCommits = string(tip), 10
+	v, err := verify.New(cfg, counted{m, &reads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(t.Context(), onMain(head), ""); err != nil {
+		t.Fatal(err)
+	}
+	if reads > 60 {
+		t.Errorf("%d commits were read for one that is new", reads)
+	}
+}
+
+// What lies below is not judged: not even its form.
+func TestMalformedHistoryBelowIsNotJudged(t *testing.T) {
+	w := newWorld(t)
+	m := memory{}
+	ancient := m.commit(nil, 1, "what", gitops.Hash(strings.Repeat("A", 40)))
+	main, side := m.commit(nil, 2, ancient), m.commit(w.ann.sign, 3, ancient)
+	cfg := w.config()
+	cfg.Introduction = string(main)
+	v, err := verify.New(cfg, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(t.Context(), onMain(m.commit(w.ann.sign, 4, main, side)), ""); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -76,7 +76,8 @@ func objectID(kind gitops.ObjectKind, raw []byte) (gitops.Hash, bool) {
 // held to the strict grammar of parseCommit afterwards, which reads the same
 // parents or refuses. The time orders the walk and decides nothing.
 func links(raw []byte) (parents []gitops.Hash, when int64) {
-	line, rest, _ := bytes.Cut(raw, []byte("\n")) // the tree
+	_, rest, _ := bytes.Cut(raw, []byte("\n")) // the tree
+	var line []byte
 	for {
 		line, rest, _ = bytes.Cut(rest, []byte("\n"))
 		id, ok := bytes.CutPrefix(line, []byte("parent "))

@@ -86,7 +86,7 @@ func parseOpenPGPSignature(s signed) (*packet.Signature, error) {
 	case !ok:
 		return nil, bad(errors.New("it is no signature packet"))
 	}
-	if _, err := packet.Read(rest); err != io.EOF {
+	if _, err := packet.Read(rest); !errors.Is(err, io.EOF) {
 		return nil, bad(errors.New("more than one packet is there"))
 	}
 	if sig.SigType != packet.SigTypeBinary {

@@ -46,7 +46,7 @@ func parseOpenPGPKeys(data []byte) ([]pgpKey, error) {
 		packets := packet.NewReader(bytes.NewReader(block))
 		for {
 			entity, err := openpgp.ReadEntity(packets)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

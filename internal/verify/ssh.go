@@ -18,6 +18,9 @@ import (
 // purpose, over bytes that somebody else chose, must not become a commit's.
 const sshNamespace = "git"
 
+// sshDSA is a kind of key that is known only to be refused by its name.
+const sshDSA = "ssh-dss"
+
 // minRSABits is the least that an RSA key needs, SSH or OpenPGP.
 const minRSABits = 3072
 
@@ -128,7 +131,7 @@ func parseSSHSignature(s signed) (*sshsig.Signature, error) {
 	}
 	switch sig.PublicKey.Type() {
 	case ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256:
-	case ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSA, ssh.InsecureKeyAlgoDSA:
+	case ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSA, sshDSA:
 		if len(sig.Signature.Rest) > 0 {
 			return nil, bad(errors.New("bytes follow it"))
 		}
@@ -142,7 +145,7 @@ func parseSSHSignature(s signed) (*sshsig.Signature, error) {
 // weakSSHKey says what is wrong with a key that must not sign whoever holds it.
 // RSA with SHA-1 never comes this far: the library parses rsa-sha2 only.
 func weakSSHKey(key ssh.PublicKey) string {
-	if key.Type() == ssh.InsecureKeyAlgoDSA {
+	if key.Type() == sshDSA {
 		return "a DSA key"
 	}
 	if holder, ok := key.(ssh.CryptoPublicKey); ok {

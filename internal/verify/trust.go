@@ -3,8 +3,8 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -13,12 +13,20 @@ import (
 // maxTrustFile bounds a file of keys: ten thousand signers fit in.
 const maxTrustFile = 4 << 20
 
+// What the files are called in messages.
+const (
+	allowedSignersFile = "allowed signers"
+	openPGPKeysFile    = "OpenPGP keys"
+	revokedKeysFile    = "revoked keys"
+)
+
 // trust is what the node's files say, at one moment. It does not change; a
 // reload makes a new one.
 type trust struct {
 	ssh     sshKeys
 	pgp     pgpKeys
 	revoked revokedKeys
+	broken  error // why the revoked keys are not known; nothing is let through
 }
 
 // loadKeys reads the files of keys that may sign.
@@ -26,21 +34,21 @@ func loadKeys(cfg Config) (sshKeys, pgpKeys, error) {
 	var signers []allowedSigner
 	var keys []pgpKey
 	if cfg.AllowedSigners != "" {
-		data, err := readTrustFile("allowed signers", cfg.AllowedSigners)
+		data, err := readTrustFile(cfg.AllowedSigners)
 		if err == nil {
 			signers, err = parseAllowedSigners(data)
 		}
 		if err != nil {
-			return sshKeys{}, pgpKeys{}, untrusted("allowed signers", cfg.AllowedSigners, err)
+			return sshKeys{}, pgpKeys{}, untrusted(allowedSignersFile, cfg.AllowedSigners, err)
 		}
 	}
 	if cfg.OpenPGPKeys != "" {
-		data, err := readTrustFile("OpenPGP keys", cfg.OpenPGPKeys)
+		data, err := readTrustFile(cfg.OpenPGPKeys)
 		if err == nil {
 			keys, err = parseOpenPGPKeys(data)
 		}
 		if err != nil {
-			return sshKeys{}, pgpKeys{}, untrusted("OpenPGP keys", cfg.OpenPGPKeys, err)
+			return sshKeys{}, pgpKeys{}, untrusted(openPGPKeysFile, cfg.OpenPGPKeys, err)
 		}
 	}
 	if len(signers)+len(keys) == 0 {
@@ -56,49 +64,44 @@ func loadRevoked(path string) (revokedKeys, error) {
 	if path == "" {
 		return revokedKeys{}, nil
 	}
-	data, err := readTrustFile("revoked keys", path)
+	data, err := readTrustFile(path)
 	if err != nil {
-		return revokedKeys{}, untrusted("revoked keys", path, err)
+		return revokedKeys{}, untrusted(revokedKeysFile, path, err)
 	}
 	r, err := parseRevoked(path, data)
 	if err != nil {
-		return revokedKeys{}, untrusted("revoked keys", path, err)
+		return revokedKeys{}, untrusted(revokedKeysFile, path, err)
 	}
 	return r, nil
 }
 
 func untrusted(what, path string, err error) error {
+	remedy := "correct the file; the keys that were read before stay in use until then"
+	if what == revokedKeysFile {
+		remedy = "correct the file; no revision is let through until then"
+	}
 	return &gitops.Error{Reason: gitops.TrustMissing, Err: err,
 		Message: fmt.Sprintf("read %s from %s: %v", what, path, err),
-		Remedy:  "correct the file; until then no revision is accepted under it"}
+		Remedy:  remedy}
 }
 
 // readTrustFile reads a file that decides whom the node believes. One that
 // everybody may write decides nothing.
-func readTrustFile(what, path string) ([]byte, error) {
+func readTrustFile(path string) ([]byte, error) {
 	info, err := os.Stat(path) // before opening: a pipe would block
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("it is not a regular file")
+		return nil, errors.New("it is not a regular file")
 	case info.Mode().Perm()&0o002 != 0:
 		return nil, fmt.Errorf("everybody may write to it (mode %04o): chmod o-w", info.Mode().Perm())
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	if info.Size() > maxTrustFile {
+		return nil, fmt.Errorf("it has %d bytes, more than %d", info.Size(), maxTrustFile)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxTrustFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxTrustFile {
-		return nil, fmt.Errorf("%s have more than %d bytes", what, maxTrustFile)
-	}
-	return data, nil
+	return os.ReadFile(path)
 }
 
 // check verifies a signature, whatever its kind.

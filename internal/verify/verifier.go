@@ -60,7 +60,6 @@ type Verifier struct {
 	objects Objects
 	start   gitops.Hash // the introduction, "" for first-seen and none
 	trust   atomic.Pointer[trust]
-	broken  atomic.Pointer[error] // why the revoked keys cannot be read
 	// anchor is a commit that is known to descend from the introduction, so
 	// that the way down to it is walked once in the life of the process.
 	anchor atomic.Pointer[gitops.Hash]
@@ -117,26 +116,18 @@ func (v *Verifier) Reload() error {
 	}
 	revoked, revokedErr := loadRevoked(v.cfg.Revoked)
 	ssh, pgp, keysErr := loadKeys(v.cfg)
-	next := trust{ssh: ssh, pgp: pgp, revoked: revoked}
-	if before := v.trust.Load(); before != nil {
-		if keysErr != nil {
-			next.ssh, next.pgp = before.ssh, before.pgp
-		}
-		if revokedErr != nil {
-			next.revoked = before.revoked
-		}
+	next := trust{ssh: ssh, pgp: pgp, revoked: revoked, broken: revokedErr}
+	if before := v.trust.Load(); before != nil && keysErr != nil {
+		next.ssh, next.pgp = before.ssh, before.pgp
 	}
-	v.broken.Store(&revokedErr)
 	v.trust.Store(&next)
 	return errors.Join(keysErr, revokedErr)
 }
 
 // trusted is what the key files say now.
 func (v *Verifier) trusted() (*trust, error) {
-	if broken := v.broken.Load(); broken != nil && *broken != nil {
-		return nil, *broken
-	}
-	return v.trust.Load(), nil
+	now := v.trust.Load()
+	return now, now.broken
 }
 
 // Warnings are what the operator chose and should not forget.

@@ -332,3 +332,22 @@ func TestPrintable(t *testing.T) {
 		}
 	}
 }
+
+func TestObjectLostOnTheWayIsNoDecision(t *testing.T) {
+	w := newWorld(t)
+	gone := func() error { return &gitops.Error{Reason: gitops.Incomplete, Message: "gone"} }
+	line := w.chain(3, w.ann.sign, w.root)
+	v, err := verify.New(w.config(), &at{w, line[1], 2, gone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(t.Context(), onMain(line[2]), ""); gitops.ReasonOf(err) != gitops.Incomplete {
+		t.Errorf("Verify: %v", err)
+	}
+	if v, err = verify.New(w.config(), &at{w, line[1], 2, gone}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := v.Explain(t.Context(), onMain(line[2]), ""); gitops.ReasonOf(err) != gitops.Incomplete {
+		t.Errorf("Explain: %+v, %v", got, err)
+	}
+}
