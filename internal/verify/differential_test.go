@@ -121,9 +121,11 @@ func (r *repo) gitReads(commits map[gitops.Hash]string) map[gitops.Hash]string {
 	}
 	cmd := r.command("log", "--no-walk=unsorted", "--stdin", "--format=%H %T %P")
 	cmd.Stdin = strings.NewReader(ids.String())
-	out, err := cmd.CombinedOutput()
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
 	if err != nil {
-		r.t.Fatalf("git cannot read what we accept: %v\n%s", err, out)
+		r.t.Fatalf("git cannot read what we accept: %v\n%s", err, complaints.String())
 	}
 	theirs := map[gitops.Hash]string{}
 	for line := range strings.Lines(string(out)) {
@@ -131,7 +133,7 @@ func (r *repo) gitReads(commits map[gitops.Hash]string) map[gitops.Hash]string {
 		theirs[gitops.Hash(id)] = strings.TrimSpace(rest)
 	}
 	if len(theirs) != len(commits) {
-		r.t.Fatalf("git tells of %d commits, not %d\n%.500s", len(theirs), len(commits), out)
+		r.t.Fatalf("git tells of %d commits, not %d\n%.500s%s", len(theirs), len(commits), out, complaints.String())
 	}
 	return theirs
 }

@@ -67,6 +67,11 @@ func Collides(data []byte) bool {
 	return collision
 }
 
+// CheckObject judges what was read under an id.
+func CheckObject(id, sum gitops.Hash, collision bool) error {
+	return checkObject(id, sum, collision, gitops.CommitObject, gitops.CommitObject)
+}
+
 // Printable is how text from commits is shown.
 func Printable(text string) string { return printable(text) }
 

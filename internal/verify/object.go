@@ -29,12 +29,8 @@ type Objects interface {
 // it is hashed again here, because every conclusion of this package rests on
 // the id being the hash of these very bytes.
 func object(ctx context.Context, objects Objects, id gitops.Hash, want gitops.ObjectKind) ([]byte, error) {
-	malformed := gitops.MalformedCommit
-	if want == gitops.TagObject {
-		malformed = gitops.MalformedTag
-	}
 	if !id.Valid() {
-		return nil, refusal(malformed, "", "%s is not the id of a %s", quoted(string(id)), want)
+		return nil, refusal(malformed(want), "", "%s is not the id of a %s", quoted(string(id)), want)
 	}
 	kind, raw, err := objects.Object(ctx, id)
 	if err != nil {
@@ -45,20 +41,35 @@ func object(ctx context.Context, objects Objects, id gitops.Hash, want gitops.Ob
 			Message: fmt.Sprintf("read %s %s from the object store: %v", want, id, err)}
 	}
 	sum, collision := objectID(kind, raw)
-	switch {
-	case collision:
-		return nil, refusal(malformed, "have its author make it anew; find out who made this one",
-			"%s %s is half of a SHA-1 collision", kind, id)
-	case sum != id:
-		return nil, &gitops.Error{Reason: gitops.Corrupt,
-			Message: fmt.Sprintf("%s %s hashes to %s: the object store holds other bytes", kind, id, sum),
-			Remedy:  "it is fetched again; check the disk when this repeats"}
-	case kind != want:
-		return nil, refusal(malformed, "", "object %s is a %s where a %s is needed", id, kind, want)
-	case len(raw) > maxObject:
-		return nil, refusal(malformed, "make it smaller", "%s %s has %d bytes, more than %d", kind, id, len(raw), maxObject)
+	if err := checkObject(id, sum, collision, kind, want); err != nil {
+		return nil, err
+	}
+	if len(raw) > maxObject {
+		return nil, refusal(malformed(want), "make it smaller", "%s %s has %d bytes, more than %d", kind, id, len(raw), maxObject)
 	}
 	return raw, nil
+}
+
+func checkObject(id, sum gitops.Hash, collision bool, kind, want gitops.ObjectKind) error {
+	switch {
+	case collision:
+		return refusal(malformed(want), "have its author make it anew; find out who made this one",
+			"%s %s is half of a SHA-1 collision", want, id)
+	case sum != id:
+		return &gitops.Error{Reason: gitops.Corrupt,
+			Message: fmt.Sprintf("%s %s hashes to %s: the object store holds other bytes", want, id, sum),
+			Remedy:  "it is fetched again; check the disk when this repeats"}
+	case kind != want:
+		return refusal(malformed(want), "", "object %s is a %s where a %s is needed", id, kind, want)
+	}
+	return nil
+}
+
+func malformed(kind gitops.ObjectKind) gitops.Reason {
+	if kind == gitops.TagObject {
+		return gitops.MalformedTag
+	}
+	return gitops.MalformedCommit
 }
 
 // objectID is the id of an object, and whether its bytes are made to collide.

@@ -300,6 +300,12 @@ func TestCollisionsAreSeen(t *testing.T) {
 	if !verify.Collides(data) {
 		t.Error("half of the SHAttered collision is not seen")
 	}
+	// Nobody has made two commits that collide, so the rest is shown by hand.
+	for collision, want := range map[bool]gitops.Reason{false: "", true: gitops.MalformedCommit} {
+		if err := verify.CheckObject(emptyTree, emptyTree, collision); gitops.ReasonOf(err) != want {
+			t.Errorf("collision %v: %v, want %q", collision, err, want)
+		}
+	}
 }
 
 func TestContextEndsTheWalk(t *testing.T) {
