@@ -4,6 +4,7 @@ package journal_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,16 @@ func TestBeginIsRefusedWhileAnAttemptIsOpen(t *testing.T) {
 	// Another source is not in the way.
 	_, err = j.Begin(t.Context(), gitops.BeginRequest{Source: "other", Revision: m.Revision, Plan: plan(nil, m)})
 	check(t, err)
+}
+
+func TestTheDatabaseItselfHoldsOneOpenAttempt(t *testing.T) {
+	j := open(t, memory(t), small)
+	begin(t, j, manifests(revision("a"), "one=1"))
+	err := j.Exec(`INSERT INTO attempts (source, revision, digest, cause, phase, undoes, signer, health_left, started, plan)
+		SELECT source, revision, digest, cause, phase, undoes, signer, health_left, started, plan FROM attempts`)
+	if err == nil || !strings.Contains(err.Error(), "UNIQUE") {
+		t.Errorf("a second open attempt: %v", err)
+	}
 }
 
 func TestBeginNeedsATarget(t *testing.T) {

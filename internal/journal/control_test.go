@@ -55,7 +55,10 @@ func TestAPermissionToPruneIsUsedUpByDeletions(t *testing.T) {
 	wantReason(t, j.AllowPrune(t.Context(), "fleet", -1), gitops.BadRequest)
 	check(t, j.AllowPrune(t.Context(), "fleet", 30))
 	m := manifests(revision("a"), "one=1")
-	converge(t, j, m)
+	first := begin(t, j, m)
+	advance(t, j, first.ID, gitops.PhaseApplied, gitops.Outcome{})
+	advance(t, j, first.ID, gitops.PhaseHealthy, gitops.Outcome{})
+	advance(t, j, first.ID, gitops.PhasePruned, gitops.Outcome{Changes: created(m)})
 	if got := state(t, j).AllowPrune; got != 30 {
 		t.Errorf("permission is %d after an attempt that deleted nothing", got)
 	}

@@ -15,7 +15,7 @@ const (
 	keptFor      = 30 * 24 * time.Hour // attempts in the history
 	keptAttempts = 500                 // … but never more per source
 	// keptManifests is of how many attempts the manifests are kept, healthy or
-	// not: it bounds what a source that keeps failing can fill the disk with.
+	// not (an open one is always the newest): it bounds what a source that keeps failing can fill the disk with.
 	keptManifests = 20
 	// vacuumStep is how many free pages are given back to the file system at a
 	// time; fewer are kept for the next write.
@@ -77,7 +77,6 @@ func retention(old int64) []selection {
 				WHERE a.phase IN (?4, ?5) GROUP BY h.id)`,
 			[]any{old, keptAttempts, gitops.PhaseFailed, gitops.PhaseHealthy, gitops.PhasePruned}},
 		{`FROM manifests WHERE digest NOT IN (SELECT a.digest FROM attempts a WHERE a.source = manifests.source ORDER BY a.id DESC LIMIT ?)
-			AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.source = manifests.source AND a.digest = manifests.digest AND a.ended = 0)
 			AND NOT EXISTS (SELECT 1 FROM healthy h WHERE h.source = manifests.source AND h.digest = manifests.digest)
 			AND NOT EXISTS (SELECT 1 FROM sources s WHERE s.name = manifests.source AND manifests.digest IN
 				(s.applied ->> 'digest', s.healthy ->> 'digest', s.hold ->> 'digest'))`, []any{keptManifests}},

@@ -79,6 +79,13 @@ func TestWhatASourceStandsOnIsKept(t *testing.T) {
 	for _, i := range []int{0, 1, 3, 30} {
 		must(j.Manifests(t.Context(), "fleet", numbered(i).Digest))(t)
 	}
+	listed := map[string]bool{}
+	for _, at := range must(j.Healthy(t.Context(), "fleet"))(t) {
+		listed[at.Digest] = true
+	}
+	if len(listed) != 12 || !listed[held.Digest] || !listed[numbered(0).Digest] {
+		t.Errorf("%d revisions can be gone back to", len(listed))
+	}
 	if s := state(t, j); s.Open == nil {
 		t.Error("the open attempt is gone")
 	}
@@ -142,7 +149,11 @@ func TestFailuresAreKeptForThirtyDaysOrForAsLongAsTheyMatter(t *testing.T) {
 
 func TestASourceThatKeepsFailingDoesNotFillTheDisk(t *testing.T) {
 	j := open(t, memory(t), small)
-	converge(t, j, numbered(0))
+	converge(t, j, numbered(0)) // to be gone back to, and nothing else
+	converge(t, j, manifests(revision("e"), "one=e"))
+	failed := begin(t, j, manifests(revision("f"), "one=f"))
+	advance(t, j, failed.ID, gitops.PhaseFailed, gitops.Outcome{Reason: gitops.ImagePull, Untouched: true})
+	check(t, j.SetHold(t.Context(), "fleet", &gitops.Hold{Revision: failed.Revision, Digest: failed.Digest}))
 	check(t, j.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
 		INSERT INTO attempts (source, revision, digest, cause, phase, undoes, signer, health_left, started, ended, plan)
 		SELECT 'fleet', 'main', 'sha256:' || i, 'update', 'Failed', 0, '', 0, ?1, ?1, x'' FROM n`, time.Now().UnixMicro()))
@@ -151,10 +162,11 @@ func TestASourceThatKeepsFailingDoesNotFillTheDisk(t *testing.T) {
 		advance(t, j, a.ID, gitops.PhaseFailed, gitops.Outcome{Reason: gitops.ImagePull, Untouched: true})
 	}
 	check(t, j.Retain(t.Context()))
-	if got := rows(t, j, "attempts"); got > 501 {
+	if got := rows(t, j, "attempts"); got > 502 {
 		t.Errorf("%d attempts are kept", got)
 	}
-	if got := rows(t, j, "manifests"); got != 21 {
+	must(j.Manifests(t.Context(), "fleet", failed.Digest))(t) // held, though it never was healthy
+	if got := rows(t, j, "manifests"); got != 23 {
 		t.Errorf("%d revisions' manifests are kept", got)
 	}
 	must(j.Manifests(t.Context(), "fleet", numbered(0).Digest))(t)
