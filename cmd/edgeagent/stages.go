@@ -31,6 +31,8 @@ func (d *daemon) build(ctx context.Context, cfg config.Config) (*agent.Agent, er
 		Cluster: cluster,
 		Journal: crashing(d.journal),
 		Log:     d.log,
+
+		Replaces: d.current.Load(),
 	}
 	for _, s := range cfg.Sources {
 		sc, err := d.source(ctx, cfg, s)

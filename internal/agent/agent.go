@@ -85,12 +85,27 @@ func (a *Agent) open(ctx context.Context) error {
 			Remedy:  "set node.name in the configuration, or run: edgeagent accept-identity",
 		})
 	}
+	a.goOn()
 	for _, s := range a.sources {
 		if err := a.cfg.Journal.Configure(ctx, s.cfg.Name, s.cfg.OnRemove); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// goOn takes the count of cycles over from the agent before, which has ended.
+func (a *Agent) goOn() {
+	if a.cfg.Replaces == nil {
+		return
+	}
+	for _, s := range a.sources {
+		if old, err := a.cfg.Replaces.source(s.cfg.Name); err == nil {
+			s.view.cycles = old.published.Load().source.Cycle
+			s.publish(gitops.SourceState{Source: s.cfg.Name})
+		}
+	}
+	a.cfg.Replaces = nil
 }
 
 // Status is a copy of what every source published last.

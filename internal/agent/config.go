@@ -17,6 +17,9 @@ type Config struct {
 	Cluster Cluster
 	Journal Journal
 	Log     *slog.Logger
+	// Replaces is the agent whose place this one takes in the same process, nil
+	// for the first: whoever waits for a cycle of the old one is served by this.
+	Replaces *Agent
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
 }
