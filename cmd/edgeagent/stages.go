@@ -64,7 +64,7 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 	if sc.Verifier, err = verify.New(verify.Config{
 		Source: s.Name, Mode: s.Trust.Mode, Introduction: introduction, Pinned: introduction != s.Trust.Introduction,
 		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Revoked: s.Trust.Revoked,
-		Insecure: s.Insecure,
+		Insecure: s.Insecure, TagOf: d.tagOf(s.Name),
 	}, d.objects); err != nil {
 		return sc, err
 	}
@@ -89,6 +89,24 @@ func (d *daemon) introduction(ctx context.Context, s config.Source) (string, err
 		return string(state.Introduction), nil
 	}
 	return config.FirstSeen, nil
+}
+
+// tagOf finds the signed tag under which a revision was accepted.
+func (d *daemon) tagOf(source string) func(context.Context, gitops.Revision) (gitops.Hash, error) {
+	return func(ctx context.Context, rev gitops.Revision) (gitops.Hash, error) {
+		state, err := d.journal.State(ctx, source)
+		if err != nil {
+			return "", err
+		}
+		if at := state.Accepted; at != nil && at.Revision == rev && at.Tag != "" {
+			return at.Tag, nil
+		}
+		return "", &gitops.Error{
+			Reason:  gitops.Incomplete,
+			Message: "verify " + rev.Short() + " again: the journal does not name the tag that it was accepted under",
+			Remedy:  "wait for the next poll",
+		}
+	}
 }
 
 func pullConfig(cfg config.Config, s config.Source) pull.Config {

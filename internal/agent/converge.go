@@ -30,7 +30,7 @@ func (s *source) update(ctx context.Context, state gitops.SourceState, caps gito
 	if s.sameAsApplied(state, t, want) {
 		// Meant for other nodes: accepted, applied and healthy move together,
 		// and the cluster is not asked.
-		at := gitops.At{Revision: t.revision, Digest: want.Digest, Signer: state.Accepted.Signer, At: s.now()}
+		at := gitops.At{Revision: t.revision, Digest: want.Digest, Signer: state.Accepted.Signer, Tag: state.Accepted.Tag, At: s.now()}
 		if err := s.journal().Accept(ctx, s.cfg.Name, at, true); err != nil {
 			return true, s.outOfReach(ctx, err)
 		}

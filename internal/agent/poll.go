@@ -38,7 +38,7 @@ func (s *source) poll(ctx context.Context, state gitops.SourceState) {
 	case err != nil:
 		s.refuse(ctx, state, commit, err)
 	default:
-		s.accept(ctx, state, verified)
+		s.accept(ctx, state, verified, commit.Tag)
 	}
 }
 
@@ -59,7 +59,7 @@ func (s *source) refuse(ctx context.Context, state gitops.SourceState, commit gi
 	}
 }
 
-func (s *source) accept(ctx context.Context, state gitops.SourceState, verified verify.Commit) {
+func (s *source) accept(ctx context.Context, state gitops.SourceState, verified verify.Commit, tag gitops.Hash) {
 	s.view.verifiedNow = true
 	s.head = verified
 	if acceptedHash(state) == verified.Hash() {
@@ -71,7 +71,7 @@ func (s *source) accept(ctx context.Context, state gitops.SourceState, verified 
 			return
 		}
 	}
-	at := gitops.At{Revision: verified.Revision(), Signer: verified.Signer(), At: s.now()}
+	at := gitops.At{Revision: verified.Revision(), Signer: verified.Signer(), Tag: tag, At: s.now()}
 	if err := s.journal().Accept(ctx, s.cfg.Name, at, false); err != nil {
 		s.view.stall(err)
 		return

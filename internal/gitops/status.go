@@ -86,7 +86,10 @@ type At struct {
 	Revision Revision `json:"revision"`
 	Digest   string   `json:"digest,omitempty"`
 	Signer   string   `json:"signer,omitempty"`
-	At       Time     `json:"at"`
+	// Tag is the signed tag's object under which the revision was accepted, ""
+	// for a branch: a revision does not name it.
+	Tag Hash `json:"tag,omitempty"`
+	At  Time `json:"at"`
 }
 
 // Hold keeps a source on a revision that a person chose.
@@ -169,6 +172,9 @@ type SourceStatus struct {
 	Link    LinkStatus  `json:"link"`
 	// Warnings stay for as long as their cause does, e.g. trust mode none.
 	Warnings []string `json:"warnings,omitempty"`
+	// Cycle counts the finished cycles of this process: sync names the one to
+	// wait for.
+	Cycle int64 `json:"cycle"`
 }
 
 // Condition returns the condition of a type, or a zero one with status Unknown.
