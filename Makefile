@@ -36,7 +36,6 @@ TEST_TIMEOUT ?= 40m
 # Timestamps inside packages are those of the last commit: the same commit gives
 # the same bytes on every machine.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-DEB_ARCHITECTURES := amd64 arm64 armhf
 
 .DEFAULT_GOAL := help
 
