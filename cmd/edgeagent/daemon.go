@@ -31,10 +31,13 @@ type daemon struct {
 }
 
 // openDaemon takes the state directory: nobody else may have it.
-func openDaemon(ctx context.Context, cfg config.Config, configPath string, log *slog.Logger) (*daemon, error) {
-	j, err := journal.Open(ctx, cfg.StateDir, journal.Options{})
+func openDaemon(ctx context.Context, cfg config.Config, configPath string, log *slog.Logger, rebuild bool) (*daemon, error) {
+	j, err := journal.Open(ctx, cfg.StateDir, journal.Options{Rebuild: rebuild})
 	if err != nil {
 		return nil, err
+	}
+	if aside := j.Rebuilt(); aside != "" {
+		log.Warn("the journal was corrupt and is begun anew: what it owned is not pruned any more", "aside", aside)
 	}
 	store, err := objects.Open(filepath.Join(cfg.StateDir, "objects.db"), objects.Options{})
 	if err != nil {

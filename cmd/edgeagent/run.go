@@ -19,7 +19,7 @@ import (
 
 func newRunCommand(a *app) *cobra.Command {
 	var path string
-	var once bool
+	var once, rebuild bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "run the daemon in the foreground (local)",
@@ -36,20 +36,21 @@ code 0 when every source is ready, 3 when one is not.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if once {
-				return runOnce(cmd.Context(), a, path)
+				return runOnce(cmd.Context(), a, path, rebuild)
 			}
-			return runDaemon(cmd.Context(), a.stderr, path)
+			return runDaemon(cmd.Context(), a.stderr, path, rebuild)
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", config.DefaultPath, "the node's file")
 	cmd.Flags().BoolVar(&once, "once", false, "one cycle, then end")
+	cmd.Flags().BoolVar(&rebuild, "rebuild-journal", false, "move a corrupt journal aside and begin an empty one: history is lost, nothing is deleted")
 	return cmd
 }
 
 // runDaemon serves the socket, feeds the watchdog and runs the agent until ctx
 // ends or one of them fails.
-func runDaemon(ctx context.Context, stderr io.Writer, path string) error {
-	cfg, d, err := openConfigured(ctx, stderr, path)
+func runDaemon(ctx context.Context, stderr io.Writer, path string, rebuild bool) error {
+	cfg, d, err := openConfigured(ctx, stderr, path, rebuild)
 	if err != nil {
 		return err
 	}
@@ -81,8 +82,8 @@ func (d *daemon) serve(ctx context.Context, cfg config.Config, listener net.List
 }
 
 // runOnce makes one cycle of every source.
-func runOnce(ctx context.Context, a *app, path string) error {
-	cfg, d, err := openConfigured(ctx, a.stderr, path)
+func runOnce(ctx context.Context, a *app, path string, rebuild bool) error {
+	cfg, d, err := openConfigured(ctx, a.stderr, path, rebuild)
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func runOnce(ctx context.Context, a *app, path string) error {
 }
 
 // openConfigured checks the configuration and takes the state directory.
-func openConfigured(ctx context.Context, stderr io.Writer, path string) (config.Config, *daemon, error) {
+func openConfigured(ctx context.Context, stderr io.Writer, path string, rebuild bool) (config.Config, *daemon, error) {
 	cfg, err := config.Check(path)
 	if err != nil {
 		return cfg, nil, err
@@ -116,7 +117,7 @@ func openConfigured(ctx context.Context, stderr io.Writer, path string) (config.
 	for _, w := range cfg.Warnings() {
 		log.Warn(w.String())
 	}
-	d, err := openDaemon(ctx, cfg, path, log)
+	d, err := openDaemon(ctx, cfg, path, log, rebuild)
 	return cfg, d, err
 }
 

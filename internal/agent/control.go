@@ -16,13 +16,16 @@ import (
 // source's own loop and answered after they are journalled; questions are
 // answered at once.
 
-// Sync polls and converges now.
+// Sync polls and converges now. With allowPrune the next plan may delete up to
+// that many objects although a guard would stop it.
 func (a *Agent) Sync(ctx context.Context, name string, allowPrune int) (cycle int64, err error) {
-	return a.order(ctx, name, func(_ context.Context, s *source) error {
+	return a.order(ctx, name, func(ctx context.Context, s *source) error {
 		s.pollNow = true
-		s.allow = allowPrune
 		s.rendered = renderedOnce{}
-		return nil
+		if allowPrune == 0 {
+			return nil
+		}
+		return s.journal().AllowPrune(ctx, name, allowPrune)
 	})
 }
 

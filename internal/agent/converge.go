@@ -66,6 +66,13 @@ func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gito
 		s.blame(ctx, "plan", t.revision, err)
 		return false
 	}
+	begun, err := s.journal().Plan(ctx, state.Open.ID)
+	if err != nil {
+		return s.outOfReach(ctx, err)
+	}
+	// What the attempt wrote before it was cut short may be what is unhealthy
+	// now: only what was so when it began cannot blame it.
+	plan.UnhealthyBefore = begun.UnhealthyBefore
 	return s.attempt(ctx, state, caps, t, plan)
 }
 
@@ -165,14 +172,16 @@ func (s *source) plan(ctx context.Context, state gitops.SourceState, caps gitops
 		return gitops.Plan{}, err
 	}
 	r := s.request(state, t, want, owned)
-	r.AllowPrune = s.allow
+	r.AllowPrune = state.AllowPrune
 	r.ClusterRebuilt = state.ClusterUID != "" && caps.ClusterUID != "" && state.ClusterUID != caps.ClusterUID
 	if r.ClusterRebuilt {
 		s.log.Warn("the cluster was rebuilt: everything is applied again and nothing is pruned", "uid", caps.ClusterUID)
 	}
 	plan, err := s.cluster().Plan(ctx, r)
-	if err == nil {
-		s.allow = 0
+	if err == nil && r.AllowPrune > 0 && len(plan.Prune) == 0 {
+		// The consent was for what a person looked at: it did not cover this
+		// plan, and it must not cover a later one.
+		err = s.journal().AllowPrune(ctx, s.cfg.Name, 0)
 	}
 	return plan, err
 }

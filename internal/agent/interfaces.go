@@ -70,6 +70,9 @@ type Attempts interface {
 	Advance(ctx context.Context, attempt int64, to gitops.Phase, o gitops.Outcome) error
 	Resume(ctx context.Context, attempt int64) (gitops.Attempt, error)
 	Attempts(ctx context.Context, source string, limit int) ([]gitops.Attempt, error)
+	// Plan is what an attempt was begun with.
+	Plan(ctx context.Context, attempt int64) (gitops.Plan, error)
+	SetHealthLeft(ctx context.Context, attempt int64, left time.Duration) error
 	FailedBefore(ctx context.Context, source string, rev gitops.Revision, digest string) (*gitops.Attempt, error)
 }
 
@@ -93,6 +96,7 @@ type Operator interface {
 	Configure(ctx context.Context, source, onRemove string) error
 	SetHold(ctx context.Context, source string, h *gitops.Hold) error
 	Suspend(ctx context.Context, source string, s *gitops.Suspension) error
+	AllowPrune(ctx context.Context, source string, deletions int) error
 	Forget(ctx context.Context, source string) error
 	Remove(ctx context.Context, source string) error
 	NodeName(ctx context.Context) (string, error)

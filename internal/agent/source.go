@@ -41,7 +41,6 @@ type source struct {
 	resumed  map[int64]time.Duration // health time left of attempts that this process works on
 	away     int                     // cycles in a row without cluster or journal
 	pollNow  bool
-	allow    int // deletions that a person confirmed, for the next plan
 	retryAt  time.Time
 }
 

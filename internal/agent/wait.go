@@ -15,6 +15,10 @@ import (
 // prolong the wait, and a slow boot does not use it up.
 const leastHealthTime = 30 * time.Second
 
+// saveHealthLeftEvery is how often the remaining health time is journalled: a
+// crash gives at most this much back, and a long wait wears the flash little.
+const saveHealthLeftEvery = time.Minute
+
 // waitHealthy waits until the plan's objects are healthy, and meanwhile keeps
 // polling Git and taking orders: a newer commit, or a person, ends the wait.
 func (s *source) waitHealthy(ctx context.Context, w *work) (gitops.Health, error) {
@@ -27,6 +31,7 @@ func (s *source) waitHealthy(ctx context.Context, w *work) (gitops.Health, error
 	done := make(chan result, 1)
 	looks := make(chan gitops.Health, 1)
 	began, timeout := s.now(), s.resumed[w.attempt.ID]
+	saved := began
 	go func() {
 		health, err := s.cluster().Wait(waitCtx, gitops.HealthRequest{
 			Source: s.cfg.Name, Plan: w.plan, Changes: w.changes,
@@ -56,6 +61,13 @@ func (s *source) waitHealthy(ctx context.Context, w *work) (gitops.Health, error
 			s.touch()
 			s.view.sawHealth(w.plan.Manifests, h)
 			s.publishNow(ctx)
+			if now := s.now(); now.Sub(saved) >= saveHealthLeftEvery {
+				saved = now
+				left := max(timeout-now.Sub(began), leastHealthTime)
+				if err := s.journal().SetHealthLeft(ctx, w.attempt.ID, left); err != nil {
+					s.log.Warn("save the remaining health time", "err", err)
+				}
+			}
 		case <-poll.C:
 			s.touch()
 			if s.newerAccepted(ctx, w) {

@@ -211,7 +211,7 @@ func (j *Journal) failed(doing string, err error) error {
 		e.Remedy = "free space on the disk that holds " + j.dir
 	case isCorrupt(err):
 		e.Message = fmt.Sprintf("%s: the database is corrupt: %v", doing, err)
-		e.Remedy = "check the disk, then restore the state directory from a backup or rebuild the journal from Git and the cluster"
+		e.Remedy = "check the disk, then restore the state directory from a backup, or begin a new journal: edgeagent run --rebuild-journal"
 	case isIOError(err):
 		e.Remedy = "check the disk that holds " + j.dir + "; the journal is opened again at the next use, and must be read again"
 	default:

@@ -85,7 +85,7 @@ func keyFailed(path string, err error) error {
 	}
 }
 
-const keyRemedy = "restore journal.key from a backup of the state directory, or rebuild the journal from Git and the cluster"
+const keyRemedy = "restore journal.key from a backup of the state directory, or begin a new journal: edgeagent run --rebuild-journal"
 
 func newVault(key []byte) (*vault, error) {
 	block, err := aes.NewCipher(key)

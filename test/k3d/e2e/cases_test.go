@@ -42,6 +42,7 @@ var cases = []struct {
 
 	{"broken_image_rolls_back_by_itself", brokenImage},
 	{"failed_revision_is_not_retried_until_git_moves", failedRevision},
+	{"crash_while_waiting_for_health_still_rolls_back", crashWhileWaiting},
 	{"newer_commit_cancels_health_wait", newerCommitCancels},
 	{"revision_that_was_unhealthy_before_does_not_block", unhealthyBefore},
 	{"hold_released_by_newer_commit", holdReleased},

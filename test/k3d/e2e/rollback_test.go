@@ -68,6 +68,30 @@ func failedRevision(s *scene) {
 	s.ready(s.push("fixed"))
 }
 
+// crashWhileWaiting kills the agent when a broken revision is applied and not
+// yet found out: the resumed attempt must not take the breakage for old.
+func crashWhileWaiting(s *scene) {
+	s.app("web:1")
+	s.start()
+	good := s.push("good")
+	s.ready(good)
+	s.app("slow-3600")
+	s.health("timeout", "20s")
+	s.writeConfig()
+	head := s.push("never becomes ready")
+	s.mustCLI("sync", s.name)
+	s.eventually("the wait for health", func() bool { return s.status().Phase == gitops.StageChecking })
+	s.kill()
+	s.start()
+	st := s.settled(good)
+	if st.Failed == nil || st.Failed.Revision.Hash() != head || st.Failed.Reason != gitops.HealthTimeout || st.Failed.Resumes == 0 {
+		s.t.Errorf("failed = %+v, want %s for HealthTimeout after a resume", st.Failed, head)
+	}
+	if s.deploymentImage("web") != "web:1" {
+		s.t.Errorf("image = %s, want web:1", s.deploymentImage("web"))
+	}
+}
+
 func newerCommitCancels(s *scene) {
 	s.app("web:1")
 	s.health("timeout", "10m")
