@@ -184,7 +184,7 @@ func TestAncestry(t *testing.T) {
 func TestHeadsThatAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	line := w.chain(3, w.ann.sign, w.root)
-	gone := w.commit(w.gone.sign, line[2])
+	gone, soon := w.commit(w.gone.sign, line[2]), w.commit(w.soon.sign, line[2])
 	// A branch that was forked from below the accepted commit and merged above it.
 	branch := w.commit(w.ben.sign, line[0])
 	merge := w.commit(w.ann.sign, line[2], branch)
@@ -200,6 +200,7 @@ func TestHeadsThatAreAccepted(t *testing.T) {
 	}{
 		{"head is accepted already", line[2], line[2], "ann@example.com,*@ann.example.com", nil},
 		{"head is accepted already and its key expired since", gone, gone, "gone@example.com", nil},
+		{"head is accepted already and its key is not valid yet", soon, soon, "soon@example.com", nil},
 		{"head is the introduction", w.root, "", "introduction", nil},
 		{"head is the introduction and accepted", w.root, w.root, "introduction", nil},
 		{"introduction is signed too", line[0], "", "ann@example.com,*@ann.example.com", func(c *verify.Config) { c.Introduction = string(line[0]) }},

@@ -5,6 +5,7 @@ package verify
 import (
 	"context"
 
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/pjbgf/sha1cd"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -80,3 +81,6 @@ func CheckSignature(v *Verifier, payload []byte, armor string) error {
 	_, err := v.trust.Load().check(signed{what: "it", payload: payload, armor: armor}, v.moment())
 	return err
 }
+
+// Weak says what is too weak about a key or its binding.
+func Weak(key *packet.PublicKey, binding *packet.Signature) string { return weakOpenPGP(key, binding) }

@@ -191,6 +191,9 @@ func TestOpenPGPSignatures(t *testing.T) {
 		{"block without headers", gitops.BadSignature, signedBy(func(*world) sign {
 			return func(p []byte) string { return strings.Replace(g.sign(rsa)(p), "\n\n", "\n", 1) }
 		})},
+		{"block with a header that is none", gitops.BadSignature, signedBy(func(*world) sign {
+			return func(p []byte) string { return strings.Replace(g.sign(rsa)(p), "\n\n", "\nno header\n\n", 1) }
+		})},
 	} {
 		build := s.build
 		s.build = func(w *world, broken bool) offer {

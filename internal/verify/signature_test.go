@@ -54,6 +54,14 @@ func TestSSHSignatures(t *testing.T) {
 		{"armor without an end", gitops.BadSignature, armor(func(s string) string { return strings.Replace(s, "-----END", "END", 1) })},
 		{"armor that is not base64", gitops.BadSignature, armor(func(s string) string { return strings.Replace(s, "\nU1NI", "\nU1N!", 1) })},
 		{"armor with an empty line", gitops.BadSignature, armor(func(s string) string { return strings.Replace(s, "\nU1NI", "\n\nU1NI", 1) })},
+		{"armor on one long line", gitops.BadSignature, armor(func(s string) string {
+			lines := strings.Split(strings.TrimSpace(s), "\n")
+			return lines[0] + "\n" + strings.Join(lines[1:len(lines)-1], "") + "\n" + lines[len(lines)-1]
+		})},
+		{"armor with stray bits at its end", gitops.BadSignature, armor(func(s string) string {
+			i := strings.LastIndex(s, "=\n") - 1
+			return s[:i] + string(s[i]+1) + s[i+1:]
+		})},
 		{"armor that says nothing", gitops.BadSignature, armor(func(string) string { return armorRaw("SSH SIGNATURE", nil) })},
 		{"armor begun in the middle of a line", gitops.BadSignature, armor(func(s string) string {
 			return strings.Replace(s, "SIGNATURE-----\n", "SIGNATURE-----x\n", 1)
