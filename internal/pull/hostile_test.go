@@ -240,6 +240,9 @@ func TestShallowServerIsRefused(t *testing.T) {
 	cfg.URL = strings.Replace(cfg.URL, "/r.git", "/shallow.git", 1)
 	_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
 	wantReason(t, err, gitops.Incomplete)
+	if !strings.Contains(err.Error(), "its repository is shallow") {
+		t.Error(err)
+	}
 }
 
 func TestObjectOverTheLimit(t *testing.T) {

@@ -162,9 +162,10 @@ func TestRedirects(t *testing.T) {
 			http.Redirect(w, req, req.URL.String(), http.StatusFound)
 		case "session":
 			status(200, refsType, "")(w, req)
-		case "post":
+		case "post", "post-here":
 			if req.Method == http.MethodPost {
-				http.Redirect(w, req, other.URL+"/"+rest, http.StatusTemporaryRedirect)
+				to := map[string]string{"post": other.URL + "/", "post-here": "/"}[first]
+				http.Redirect(w, req, to+rest, http.StatusTemporaryRedirect)
 				return
 			}
 			req.URL.Path = "/" + rest
@@ -178,7 +179,7 @@ func TestRedirects(t *testing.T) {
 		"moved": "", "moved/moved/moved": "", "moved/moved/moved/moved": gitops.RedirectRefused,
 		"away": gitops.RedirectRefused, "name": gitops.RedirectRefused, "scheme": gitops.RedirectRefused,
 		"file": gitops.RedirectRefused, "nowhere": gitops.ServerError, "loop": gitops.RedirectRefused,
-		"login": gitops.RedirectRefused, "post": gitops.RedirectRefused, "moved/away": gitops.RedirectRefused,
+		"login": gitops.RedirectRefused, "post": gitops.RedirectRefused, "post-here": gitops.RedirectRefused, "moved/away": gitops.RedirectRefused,
 	} {
 		t.Run(path, func(t *testing.T) {
 			cfg := config(srv.URL + "/" + path)

@@ -195,6 +195,10 @@ func TestSSH(t *testing.T) {
 	if l := s.Link(); l.BytesIn == 0 || l.BytesOut == 0 {
 		t.Errorf("no bytes counted: %+v", l)
 	}
+	// The server has two host keys: whichever is known is the one to ask for.
+	cfg := d.config(r.bare)
+	cfg.Auth.KnownHostsFile = d.known(d.ed25519)
+	mustPoll(t, newSource(t, cfg, store))
 	odd := filepath.Join(r.root, "it's! odd.git")
 	r.git(r.root, "clone", "-q", "--bare", r.bare, odd)
 	if c := mustPoll(t, newSource(t, d.config(strings.ReplaceAll(odd, " ", "%20")), openStore(t, objects.Options{}))); c.Revision.Hash() != next {

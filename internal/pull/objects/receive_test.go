@@ -128,6 +128,7 @@ func TestBadPacksAreRefusedAndLeaveNothing(t *testing.T) {
 		build  func(p *pack) gitops.Hash
 		bytes  func([]byte) []byte
 		reason gitops.Reason
+		text   string
 	}{
 		"not a pack":      {bytes: func([]byte) []byte { return []byte("<html>") }, reason: gitops.Corrupt},
 		"empty":           {bytes: func([]byte) []byte { return nil }, reason: gitops.Corrupt},
@@ -139,7 +140,7 @@ func TestBadPacksAreRefusedAndLeaveNothing(t *testing.T) {
 			wanted(p)
 			return gitops.Hash(strings.Repeat("d", 40))
 		}, reason: gitops.Incomplete},
-		"too many objects": {build: func(p *pack) gitops.Hash { p.count = 1 << 30; return wanted(p) }, reason: gitops.TooLarge},
+		"too many objects": {build: func(p *pack) gitops.Hash { p.count = 1 << 30; return wanted(p) }, reason: gitops.TooLarge, text: "announces"},
 		"fewer objects than announced": {build: func(p *pack) gitops.Hash {
 			p.count = 5
 			return wanted(p)
@@ -217,7 +218,11 @@ func TestBadPacksAreRefusedAndLeaveNothing(t *testing.T) {
 			if c.bytes != nil {
 				b = c.bytes(b)
 			}
-			wantReason(t, s.Receive(t.Context(), "fleet", head, bytes.NewReader(b)), c.reason)
+			err := s.Receive(t.Context(), "fleet", head, bytes.NewReader(b))
+			wantReason(t, err, c.reason)
+			if !strings.Contains(err.Error(), c.text) {
+				t.Errorf("%q is not in %q", c.text, err)
+			}
 			// A good pack still arrives.
 			good := newPack()
 			receive(t, s, good.revision("y: 2\n"), good)

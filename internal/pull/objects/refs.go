@@ -93,15 +93,15 @@ func (s *Store) Retain(ctx context.Context, source string, revisions []gitops.Ha
 	if err != nil {
 		return err
 	}
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{})
+	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return storeFailed("retain revisions", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	changed, err := retain(ctx, tx, source, want)
-	if err != nil || !changed {
+	if err := retain(ctx, tx, source, want); err != nil {
 		return err
 	}
+	// Where nothing changed, SQLite writes nothing.
 	if err := tx.Commit(); err != nil {
 		return storeFailed("retain revisions", err)
 	}
@@ -120,36 +120,31 @@ func parseIDs(hashes []gitops.Hash) ([]id, error) {
 	return out, nil
 }
 
-func retain(ctx context.Context, tx *sql.Tx, source string, want []id) (changed bool, err error) {
+func retain(ctx context.Context, tx *sql.Tx, source string, want []id) error {
 	have, err := retained(ctx, tx, source)
 	if err != nil {
-		return false, err
+		return err
 	}
 	for _, i := range have {
 		if slices.Contains(want, i) {
 			continue
 		}
-		changed = true
 		if _, err := tx.ExecContext(ctx, "DELETE FROM refs WHERE source = ? AND name = ?",
 			source, retainedRef+string(i.hash())); err != nil {
-			return false, storeFailed("retain revisions", err)
+			return storeFailed("retain revisions", err)
 		}
 	}
 	for _, i := range want {
 		if slices.Contains(have, i) {
 			continue
 		}
-		r, err := tx.ExecContext(ctx,
+		if _, err := tx.ExecContext(ctx,
 			"INSERT OR IGNORE INTO refs (source, name, id) SELECT ?, ?, id FROM objects WHERE id = ?",
-			source, retainedRef+string(i.hash()), i[:])
-		if err != nil {
-			return false, storeFailed("retain revisions", err)
-		}
-		if n, err := r.RowsAffected(); err != nil || n > 0 {
-			changed = true
+			source, retainedRef+string(i.hash()), i[:]); err != nil {
+			return storeFailed("retain revisions", err)
 		}
 	}
-	return changed, nil
+	return nil
 }
 
 func retained(ctx context.Context, tx *sql.Tx, source string) ([]id, error) {
