@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -27,7 +28,6 @@ const maxKubeconfig = 1 << 20
 // thereby one TCP connection. A changed kubeconfig makes a new connection.
 type connection struct {
 	content   [sha256.Size]byte // of the kubeconfig
-	server    string
 	metadata  metadata.Interface
 	dynamic   dynamic.Interface
 	discovery *discovery.DiscoveryClient
@@ -95,9 +95,20 @@ func dial(cfg Config, content []byte) (*connection, error) {
 	if cfg.Context != "" && file.Contexts[cfg.Context] == nil {
 		return nil, bad(fmt.Sprintf("has no context %q", cfg.Context))
 	}
+	// Certificates in files of their own are read now: client-go would go on
+	// with those that it read first, for minutes after they were rotated.
+	for _, user := range file.AuthInfos {
+		user.LocationOfOrigin = cfg.Kubeconfig
+	}
+	for _, cluster := range file.Clusters {
+		cluster.LocationOfOrigin = cfg.Kubeconfig
+	}
+	if err := clientcmdapi.FlattenConfig(file); err != nil {
+		return nil, bad("names a file that is not there, or holds a certificate twice")
+	}
 	rc, err := clientcmd.NewNonInteractiveClientConfig(*file, cfg.Context, nil, nil).ClientConfig()
 	if err != nil {
-		return nil, bad("names no usable cluster, or a file that is not there")
+		return nil, bad("names no usable cluster or user")
 	}
 	rc.UserAgent = "edgeagent/" + cfg.Version
 	rc.WarningHandler = rest.NoWarnings{} // client-go would log what Git asked for
@@ -108,7 +119,7 @@ func dial(cfg Config, content []byte) (*connection, error) {
 	if err != nil {
 		return nil, bad("holds certificates or keys that cannot be used")
 	}
-	conn := &connection{server: rc.Host, close: client.CloseIdleConnections}
+	conn := &connection{close: client.CloseIdleConnections}
 	if conn.metadata, err = metadata.NewForConfigAndClient(rc, client); err != nil {
 		return nil, bad("names a server that cannot be used")
 	}

@@ -131,6 +131,36 @@ func forEachCluster(c *clientcmdapi.Config, change func(*clientcmdapi.Cluster)) 
 	}
 }
 
+// splitKubeconfig writes a kubeconfig whose certificates and keys are files
+// beside it, and returns its path.
+func splitKubeconfig(t *testing.T, from, dir string) string {
+	t.Helper()
+	content, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, data []byte) string {
+		if len(data) == 0 {
+			return ""
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	text := changed(t, content, func(c *clientcmdapi.Config) {
+		forEachUser(c, func(u *clientcmdapi.AuthInfo) {
+			u.ClientCertificate, u.ClientKey = write("cert", u.ClientCertificateData), write("key", u.ClientKeyData)
+			u.ClientCertificateData, u.ClientKeyData = nil, nil
+		})
+		forEachCluster(c, func(cl *clientcmdapi.Cluster) {
+			cl.CertificateAuthority, cl.CertificateAuthorityData = write("ca", cl.CertificateAuthorityData), nil
+		})
+	})
+	write("kubeconfig", []byte(text))
+	return filepath.Join(dir, "kubeconfig")
+}
+
 // otherCA is a certificate that did not sign the API server's.
 func otherCA(t *testing.T) []byte {
 	t.Helper()
@@ -158,6 +188,19 @@ func TestKubeconfigIsReadAgainAndOutagesAreTold(t *testing.T) {
 	}
 	if _, err := c.Apply(t.Context(), plan, nil); err != nil {
 		t.Fatalf("after the kubeconfig was rotated: %v", err)
+	}
+	// The same with certificates in files beside a kubeconfig that stays as it is.
+	split := splitKubeconfig(t, own.Kubeconfig(), t.TempDir())
+	beside := newCluster(t, reconcile.Config{Kubeconfig: split, Node: "node-1", Version: "v0"})
+	if _, err := beside.Capabilities(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := own.RotateKubeconfig(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	splitKubeconfig(t, own.Kubeconfig(), filepath.Dir(split))
+	if _, err := beside.Capabilities(t.Context()); err != nil {
+		t.Fatalf("after the files beside the kubeconfig were rotated: %v", err)
 	}
 	if err := own.RotateCA(t.Context()); err != nil {
 		t.Fatal(err)

@@ -153,6 +153,17 @@ func TestStrictRemovesWhatOthersAdded(t *testing.T) {
 	if got := value(s.live("ConfigMap", "a"), "other"); got != "" {
 		t.Errorf("the foreign field is still there: %q", got)
 	}
+	// Who keeps a status keeps it, also when something else is taken away.
+	s.edit("somebody", "Deployment", "web", `{"status":{"collisionCount":3}}`, "status")
+	s.edit("somebody", "Deployment", "web", `{"metadata":{"annotations":{"note":"x"}}}`)
+	s.mustConverge(want)
+	web, kept := s.live("Deployment", "web"), false
+	for _, e := range web.GetManagedFields() {
+		kept = kept || e.Manager == "somebody" && e.Subresource == "status"
+	}
+	if web.GetAnnotations()["note"] != "" || !kept {
+		t.Errorf("want the annotation gone and the status still somebody's: %v", web.GetManagedFields())
+	}
 	if plan := s.mustPlan(want); !plan.Empty() {
 		t.Errorf("strict mode does not settle: %+v", plan.Apply)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -112,3 +113,13 @@ var Unhealthy = unhealthy
 
 // TextOf is what is shown of an answer of the API server.
 var TextOf = textOf
+
+// TakeAfterWrote feeds a stream an answer to a write of ours, and then an event
+// of the watch, and reports which of them it believes and whether it wakes.
+func TakeAfterWrote(wrote, event string, deleted bool) (believed string, woken bool) {
+	s := &stream{objects: map[placed]live{}, current: map[placed]string{}, synced: true, moved: func() { woken = true }}
+	at := placed{"", "a"}
+	s.wrote(at, live{version: wrote, digest: wrote})
+	s.take(deleted, metav1.ObjectMeta{Name: "a", ResourceVersion: event, Annotations: map[string]string{digestAnnotation: event}})
+	return s.objects[at].digest, woken
+}

@@ -242,3 +242,13 @@ func TestManyObjectsOfAKindAreOneRequest(t *testing.T) {
 		return err == nil && h.Objects[5].Status == gitops.NotFound
 	})
 }
+
+func TestPodsOfAnOlderRevisionAreNotToBlame(t *testing.T) {
+	s := newSite(t)
+	if _, err := s.converge(s.want(deployment("web", "broken"))); gitops.ReasonOf(err) != gitops.CrashLoop {
+		t.Fatalf("want a crash loop, have %v", err)
+	}
+	// The fix takes a while to get ready, and until then the crashing pod of
+	// the version before it stays.
+	s.mustConverge(s.want(deployment("web", "slow-4")))
+}

@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -38,7 +39,7 @@ const (
 var configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 
 // errAgain makes an update of the parent start over: somebody wrote meanwhile.
-var errAgain = fmt.Errorf("the parent was written meanwhile")
+var errAgain = errors.New("the parent was written meanwhile")
 
 // parentTries bounds how often an update of the parent starts over.
 const parentTries = 5
@@ -121,7 +122,7 @@ func (c *Cluster) Finish(ctx context.Context, source string, exact gitops.Invent
 func (c *Cluster) updateParent(ctx context.Context, source string, change func(*corev1.ConfigMap) bool) error {
 	ref := parentRef(source)
 	err := errAgain
-	for n := 0; n < parentTries && err == errAgain; n++ {
+	for n := 0; n < parentTries && errors.Is(err, errAgain); n++ {
 		err = c.tryParent(ctx, source, change)
 	}
 	return c.failure("update", &ref, err)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -60,16 +61,17 @@ func makePlan(req gitops.PlanRequest, seen observation) (gitops.Plan, error) {
 			p.installed[item.Bundle] = true
 		}
 	}
-	var owners []error
+	var foreign []*gitops.Error
 	for _, m := range req.Want.Objects {
-		if err := p.object(m); gitops.ReasonOf(err) == gitops.OwnedByOther {
-			owners = append(owners, err)
+		err := p.object(m)
+		if e, ok := asError(err); ok && e.Reason == gitops.OwnedByOther {
+			foreign = append(foreign, e)
 		} else if err != nil {
 			return gitops.Plan{}, err
 		}
 	}
-	if len(owners) > 0 {
-		return gitops.Plan{}, ownedByOther(owners)
+	if len(foreign) > 0 {
+		return gitops.Plan{}, ownedByOther(foreign)
 	}
 	if err := p.order(); err != nil {
 		return gitops.Plan{}, err
@@ -260,21 +262,18 @@ func (l live) otherOwner(id string) string {
 // maxNamed is how many objects one message names.
 const maxNamed = 5
 
-func ownedByOther(errs []error) error {
-	first := errs[0].(*gitops.Error)
-	text := ""
-	for i, err := range errs {
+// ownedByOther is one error for all objects that belong to others.
+func ownedByOther(foreign []*gitops.Error) error {
+	var parts []string
+	for i, e := range foreign {
 		if i == maxNamed {
-			text += fmt.Sprintf(", and %d more", len(errs)-maxNamed)
+			parts = append(parts, fmt.Sprintf("and %d more", len(foreign)-maxNamed))
 			break
 		}
-		if i > 0 {
-			text += ", "
-		}
-		text += err.(*gitops.Error).Message
+		parts = append(parts, e.Message)
 	}
 	return &gitops.Error{
-		Reason: gitops.OwnedByOther, Object: first.Object, Message: text + ": nothing was written",
+		Reason: gitops.OwnedByOther, Object: foreign[0].Object, Message: strings.Join(parts, ", ") + ": nothing was written",
 		Remedy: "remove the objects from one of the two, or set adopt: true on this source to take them over",
 	}
 }

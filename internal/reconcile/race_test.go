@@ -36,7 +36,7 @@ func meddled(t *testing.T, method, path string, act func(s *site)) *site {
 func TestObjectRecreatedWhileItIsPrunedStays(t *testing.T) {
 	recreate := func(s *site) {
 		s.delete("ConfigMap", "b")
-		s.create(configMap("b", "mine"))
+		s.create("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: NS, labels: {applyset.kubernetes.io/part-of: applyset-x-v1}}\ndata: {key: mine}\n")
 	}
 	tests := map[string]struct{ method, mark string }{
 		"deleted":  {http.MethodDelete, ""},
@@ -48,7 +48,7 @@ func TestObjectRecreatedWhileItIsPrunedStays(t *testing.T) {
 			s.mustConverge(s.want(configMap("a", "1"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: NS"+test.mark+"}\n"))
 			s.mustConverge(s.want(configMap("a", "1")))
 			b := s.live("ConfigMap", "b")
-			if value(b, "key") != "mine" {
+			if value(b, "key") != "mine" || b.GetLabels()["applyset.kubernetes.io/part-of"] != "applyset-x-v1" {
 				t.Fatalf("b is %v", b)
 			}
 			for _, e := range b.GetManagedFields() {

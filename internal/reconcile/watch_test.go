@@ -183,3 +183,28 @@ func TestKindsThatLeaveAreNoLongerWatched(t *testing.T) {
 		t.Errorf("after the source was removed, watched are %q", got)
 	}
 }
+
+func TestWatchThatLagsBehindOurWritesIsNotBelieved(t *testing.T) {
+	tests := map[string]struct {
+		wrote, event string
+		deleted      bool
+		believed     string
+		woken        bool
+	}{
+		"older":             {wrote: "10", event: "9", believed: "10"},
+		"older, other size": {wrote: "1000", event: "999", believed: "1000"},
+		"our own":           {wrote: "10", event: "10", believed: "10"},
+		"newer":             {wrote: "10", event: "11", believed: "11", woken: true},
+		"older deletion":    {wrote: "10", event: "9", deleted: true, believed: "10"},
+		"newer deletion":    {wrote: "10", event: "11", deleted: true, woken: true},
+		"not numbers":       {wrote: "x", event: "a", believed: "a", woken: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			believed, woken := reconcile.TakeAfterWrote(test.wrote, test.event, test.deleted)
+			if believed != test.believed || woken != test.woken {
+				t.Errorf("believed %q, woken %v; want %q, %v", believed, woken, test.believed, test.woken)
+			}
+		})
+	}
+}
