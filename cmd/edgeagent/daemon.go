@@ -44,6 +44,12 @@ func openDaemon(ctx context.Context, cfg config.Config, configPath string, log *
 		j.Close() //nolint:errcheck // the first error is the one that counts
 		return nil, err
 	}
+	if aside := store.MovedAside(); aside != "" {
+		log.Warn("the object store could not be read and is begun anew: everything is fetched again", "aside", aside)
+	}
+	if err := os.MkdirAll(runtimeDir(cfg), 0o755); err != nil {
+		log.Warn("the runtime directory cannot be made: backoff is lost over restarts", "err", err)
+	}
 	d := &daemon{configPath: configPath, log: log, journal: j, objects: store}
 	none := ""
 	d.refused.Store(&none)

@@ -26,6 +26,9 @@ func New(cfg Config) *Agent {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Release == nil {
+		cfg.Release = func(context.Context, string) error { return nil }
+	}
 	a := &Agent{cfg: cfg}
 	for _, sc := range cfg.Sources {
 		a.sources = append(a.sources, newSource(a, sc))

@@ -42,10 +42,34 @@ func (s *source) attempt(ctx context.Context, state gitops.SourceState, caps git
 	s.log.Info("converged", "revision", a.Revision, "attempt", a.ID, "cause", a.Cause)
 	s.look(ctx, plan.Manifests)
 	s.view.settled = s.view.stalled == nil
-	if err := s.journal().Retain(ctx); err != nil && ctx.Err() == nil {
+	if err := s.retain(ctx); err != nil && ctx.Err() == nil {
 		s.log.Warn("retention", "err", err)
 	}
 	return false
+}
+
+// retain drops what is too old from the journal, and then lets Git's objects
+// of it go: a journal never names what is not there.
+func (s *source) retain(ctx context.Context) error {
+	if err := s.journal().Retain(ctx); err != nil {
+		return err
+	}
+	state, err := s.journal().State(ctx, s.cfg.Name)
+	if err != nil {
+		return err
+	}
+	healthy, err := s.journal().Healthy(ctx, s.cfg.Name)
+	if err != nil {
+		return err
+	}
+	keep := known(state)
+	for _, at := range healthy {
+		keep = append(keep, at.Revision.Hash())
+	}
+	if state.Hold != nil {
+		keep = append(keep, state.Hold.Revision.Hash())
+	}
+	return s.cfg.Git.Retain(ctx, keep)
 }
 
 // begin opens an attempt, or takes the open one up again.

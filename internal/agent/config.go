@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -17,6 +18,8 @@ type Config struct {
 	Cluster Cluster
 	Journal Journal
 	Log     *slog.Logger
+	// Release drops the Git objects of a source that is forgotten; nil keeps them.
+	Release func(ctx context.Context, source string) error
 	// Replaces is the agent whose place this one takes in the same process, nil
 	// for the first: whoever waits for a cycle of the old one is served by this.
 	Replaces *Agent

@@ -78,5 +78,11 @@ func (a *Agent) forget(ctx context.Context, name string, prune bool) ([]gitops.C
 	if err != nil {
 		return changes, err
 	}
-	return changes, a.cfg.Journal.Remove(ctx, name)
+	if err := a.cfg.Journal.Remove(ctx, name); err != nil {
+		return changes, err
+	}
+	if err := a.cfg.Release(ctx, name); err != nil {
+		a.cfg.Log.Warn("the Git objects of a removed source stay for now", "source", name, "err", err)
+	}
+	return changes, nil
 }

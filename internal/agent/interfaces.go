@@ -14,6 +14,8 @@ import (
 type Source interface {
 	Commits(ctx context.Context, known []gitops.Hash) (gitops.Commit, error)
 	Objects(ctx context.Context, ids []gitops.Hash) error
+	// Retain names the revisions whose objects must stay readable.
+	Retain(ctx context.Context, revisions []gitops.Hash) error
 	Link() gitops.LinkStatus
 	NextPoll() time.Time
 }

@@ -18,6 +18,8 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
@@ -61,8 +63,14 @@ func (h *httpRemote) connect() (*retryablehttp.Client, error) {
 				pool = system
 			}
 		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, failed(gitops.TLS, "put PEM certificates into it", "read caFile %s: no certificate in it", h.auth.CAFile)
+		// x509's own reader skips what it cannot parse: an authority with a
+		// broken line would be missing without a word.
+		certs, err := cryptoutils.LoadCertificatesFromPEM(bytes.NewReader(pem))
+		if err != nil || len(certs) == 0 {
+			return nil, failed(gitops.TLS, "put PEM certificates into it", "read caFile %s: no certificate in it, or one that is broken", h.auth.CAFile)
+		}
+		for _, cert := range certs {
+			pool.AddCert(cert)
 		}
 		config.RootCAs = pool
 		stamp.Write(pem)

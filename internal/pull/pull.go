@@ -36,6 +36,7 @@ type Source struct {
 	answered  string
 	preferred int
 	since     time.Time // of preferred
+	collected time.Time // when unused objects were last removed
 }
 
 // New checks a source's configuration and recalls its backoff. It sends nothing.
@@ -44,7 +45,7 @@ func New(cfg Config, store *objects.Store) (*Source, error) {
 	if err := cfg.Ref.validate(); err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg, store: store, meter: &meter{}}
+	s := &Source{cfg: cfg, store: store, meter: &meter{}, collected: cfg.Now()}
 	var err error
 	s.remotes, s.places, err = remotes(cfg, wire{
 		meter: s.meter, limits: cfg.Limits, agent: "git/2.0-edgeagent-" + cfg.Version, now: cfg.Now,

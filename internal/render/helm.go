@@ -4,6 +4,7 @@ package render
 
 import (
 	"bytes"
+	"context"
 	"maps"
 	"path"
 	"slices"
@@ -113,7 +114,9 @@ func (b *bundle) executeChart(j job) (map[string]string, *chart.Chart, error) {
 	if err != nil {
 		return nil, nil, b.helmFailure("correct the values", brief(err))
 	}
-	out, err := engine.Engine{CustomTemplateFuncs: functions()}.Render(c, top)
+	// The context is for lookup, which has no cluster here; what bounds the
+	// templates is the worker's limits.
+	out, err := engine.Engine{CustomTemplateFuncs: functions()}.RenderWithContext(context.Background(), c, top)
 	if err != nil {
 		return nil, nil, b.helmFailure("run helm template on the chart", brief(err))
 	}

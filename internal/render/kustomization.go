@@ -230,10 +230,11 @@ func kustomizationReferences(file string, data []byte) (references, error) {
 	refs.either = k.Resources
 	refs.dirs = k.Components
 	refs.files = slices.Concat(k.Crds, k.Configurations)
-	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) {
+	// Kustomize still builds the deprecated fields, so their paths are checked too.
+	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) { //nolint:staticcheck // see above
 		refs.files = appendPath(refs.files, p.Path)
 	}
-	for _, p := range k.PatchesStrategicMerge {
+	for _, p := range k.PatchesStrategicMerge { //nolint:staticcheck // see above
 		refs.files = appendPath(refs.files, unlessInline(string(p)))
 	}
 	for _, p := range k.Replacements {
