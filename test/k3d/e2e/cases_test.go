@@ -52,6 +52,7 @@ var cases = []struct {
 
 	{"second_daemon_is_refused", secondDaemon},
 	{"socket_write_needs_root", socketWriteNeedsRoot},
+	{"readme_commands_work", readmeCommandsWork},
 }
 
 func TestAgent(t *testing.T) {

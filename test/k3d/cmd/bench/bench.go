@@ -41,6 +41,7 @@ type bench struct {
 	signer  *gitserver.Signer
 	node    *node.Node
 	first   gitops.Hash
+	runtime string // the agent's runtime directory
 }
 
 func newBench(ctx context.Context) (b *bench, err error) {
@@ -109,6 +110,10 @@ func (b *bench) prepare() (err error) {
 		return err
 	}
 	b.node = node.New(b.dir, filepath.Join(b.root, "bin", "edgeagent"), "bench", kubeconfig)
+	// What systemd gives the agent for this is in memory; so is this.
+	if b.runtime, err = os.MkdirTemp("/dev/shm", "edgeagent-bench-"); err != nil {
+		return err
+	}
 	b.node.Config["sources"] = []any{map[string]any{
 		"name": source, "url": b.git.URL(b.repo), "insecure": true, "ref": map[string]any{"branch": "main"},
 		"interval": "60s",
@@ -127,7 +132,9 @@ func (b *bench) close() {
 	if b.cluster != nil {
 		b.cluster.Stop()
 	}
-	os.RemoveAll(b.dir) //nolint:errcheck // the system cleans up what is left
+	for _, dir := range []string{b.dir, b.runtime} {
+		os.RemoveAll(dir) //nolint:errcheck // the system cleans up what is left
+	}
 }
 
 func (b *bench) push(message string, files map[string]string) (gitops.Hash, error) {

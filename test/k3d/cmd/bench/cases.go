@@ -25,7 +25,7 @@ func (b *bench) firstSync() ([]row, error) {
 	}
 	before := b.git.Traffic()
 	begin := time.Now()
-	if err := b.node.Start(b.ctx); err != nil {
+	if err := b.node.Start(b.ctx, "RUNTIME_DIRECTORY="+b.runtime); err != nil {
 		return nil, err
 	}
 	if err := b.until(func() (bool, error) {
@@ -70,6 +70,7 @@ func (b *bench) oneChanged() ([]row, error) {
 		return nil, err
 	}
 	b.git.Forget()
+	begin := time.Now()
 	took, err := b.sync(head)
 	if err != nil {
 		return nil, err
@@ -79,8 +80,14 @@ func (b *bench) oneChanged() ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
+	attempts, err := b.history()
+	if err != nil {
+		return nil, err
+	}
+	applied := attempts[0].Reached[gitops.PhaseApplied].Sub(begin)
 	return []row{
-		{"one of 1000 changed: sync to healthy", seconds(took), seconds(fetchTook) + " git fetch alone", "", "≤ 0.3 s to applied"},
+		{"one of 1000 changed: sync to applied", seconds(applied), seconds(fetchTook) + " git fetch alone", ratio(applied, fetchTook), "≤ 0.3 s"},
+		{"one of 1000 changed: sync to healthy", seconds(took), "", "", ""},
 		{"one of 1000 changed: bytes from Git", kilobytes(ours.BytesIn + ours.BytesOut), kilobytes(fetch.BytesIn+fetch.BytesOut) + " git fetch", ratio(ours.BytesIn+ours.BytesOut, fetch.BytesIn+fetch.BytesOut), "≤ 3 kB"},
 		{"one of 1000 changed: API requests", fmt.Sprint(after - requests), "1 patch", "", ""},
 	}, nil
