@@ -127,6 +127,8 @@ func TestOpenPGPSignatures(t *testing.T) {
 	eve := g.key("Eve <eve@example.com>", "ed25519", "sign", "never")
 	rsa := g.key("Rsa <rsa@example.com>", "rsa3072", "sign", "never")
 	short := g.key("Short <short@example.com>", "rsa2048", "sign", "never")
+	g.run("", "--quick-add-key", short, "ed25519", "sign", "never")
+	shortSub := g.fingerprints("short")[1]
 	ancient := g.key("Dsa <dsa@example.com>", "dsa2048", "sign", "never")
 	nist := g.key("Nist <nist@example.com>", "nistp256", "sign", "never")
 	past := g.key("Past <past@example.com>", "ed25519", "sign", "20251231T000000", "--faked-system-time", "20251001T000000")
@@ -164,7 +166,8 @@ func TestOpenPGPSignatures(t *testing.T) {
 			})},
 		{"signature with SHA-1", gitops.WeakKey, signedBy(func(*world) sign { return g.sign(rsa, "--digest-algo", "SHA1") })},
 		{"signature with RIPEMD-160", gitops.UnsupportedSig, signedBy(func(*world) sign { return g.sign(rsa, "--digest-algo", "RIPEMD160") })},
-		{"short RSA key", gitops.WeakKey, signedBy(func(*world) sign { return g.sign(short) })},
+		{"short RSA key", gitops.WeakKey, signedBy(func(*world) sign { return g.sign(short + "!") })},
+		{"sound subkey of a short RSA key", gitops.WeakKey, signedBy(func(*world) sign { return g.sign(shortSub + "!") })},
 		{"DSA key", gitops.WeakKey, signedBy(func(*world) sign { return g.sign(ancient) })},
 		{"key bound with SHA-1", gitops.WeakKey, signedBy(func(*world) sign { return g.sign(sha1) })},
 		{"key that expired", gitops.KeyExpired, signedBy(func(*world) sign { return g.sign(past, "--faked-system-time", "20251101T000000") })},

@@ -227,3 +227,38 @@ func TestOpenPGPBindingsWithWeakHashes(t *testing.T) {
 		}
 	}
 }
+
+// A refusal says which key, which file and what to do.
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	w := newWorld(t)
+	e := newEntity(t, func(*openpgp.Entity) {})
+	pgp := e.signWith(e.PrivateKey, true)
+	print := strings.ToUpper(hex.EncodeToString(e.PrimaryKey.Fingerprint))
+	other := gpgKeyFile(t)
+	for name, c := range map[string]struct {
+		sign   sign
+		change func(*verify.Config)
+		want   []string
+	}{
+		"unsigned":             {nil, nil, []string{"is not signed", "sign it"}},
+		"unknown SSH key":      {w.mallory.sign, nil, []string{w.mallory.fingerprint(), w.dir + "/allowed_signers", "add it there"}},
+		"no SSH keys":          {w.ann.sign, func(c *verify.Config) { c.AllowedSigners, c.OpenPGPKeys = "", other }, []string{"no allowedSigners file", "trust.allowedSigners"}},
+		"unknown OpenPGP key":  {pgp, func(c *verify.Config) { c.OpenPGPKeys = other }, []string{print, other, "add it there"}},
+		"no OpenPGP keys":      {pgp, nil, []string{print, "no openpgpKeys file", "trust.openpgpKeys"}},
+		"revoked key":          {w.stolen.sign, nil, []string{w.stolen.fingerprint(), w.dir + "/revoked"}},
+		"expired key":          {w.gone.sign, nil, []string{w.gone.fingerprint(), "allowed_signers line 5", "2026-01-01T00:00:00Z"}},
+		"gitsign":              {func([]byte) string { return armorRaw("SIGNED MESSAGE", nil) }, nil, []string{"gitsign", "gpg.format ssh"}},
+		"signature for a file": {w.ann.signFor("fi\x1ble"), nil, []string{`"fi\x1ble"`, "sign with git"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.t = t
+			head := w.commit(c.sign, w.root)
+			_, err := w.verifier(c.change).Verify(t.Context(), onMain(head), "")
+			for _, want := range append(c.want, "commit "+head.Short()) {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in %v", want, err)
+				}
+			}
+		})
+	}
+}
