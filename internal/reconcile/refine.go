@@ -49,7 +49,7 @@ func (c *Cluster) refine(ctx context.Context, u *unstructured.Unstructured, h *g
 // refineJob wants a Job to have ended: to kstatus, one that runs is Current.
 func refineJob(u *unstructured.Unstructured, h *gitops.ObjectHealth) {
 	switch {
-	case hasCondition(u, "Complete") || hasCondition(u, "SuccessCriteriaMet"):
+	case hasCondition(u, "Complete"):
 		h.Status, h.Completed, h.Message = gitops.Current, true, ""
 	case hasCondition(u, "Failed"):
 		h.Status, h.Reason = gitops.Failed, gitops.JobFailed
