@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime/debug"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -47,9 +48,14 @@ code 0 when every source is ready, 3 when one is not.`,
 	return cmd
 }
 
+// gcPercent trades a little CPU for memory: the agent is idle nearly always,
+// and what it keeps in memory is small.
+const gcPercent = 50
+
 // runDaemon serves the socket, feeds the watchdog and runs the agent until ctx
 // ends or one of them fails.
 func runDaemon(ctx context.Context, stderr io.Writer, path string, rebuild bool) error {
+	debug.SetGCPercent(gcPercent)
 	cfg, d, err := openConfigured(ctx, stderr, path, rebuild)
 	if err != nil {
 		return err

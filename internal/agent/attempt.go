@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"runtime/debug"
 	"slices"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -45,6 +46,9 @@ func (s *source) attempt(ctx context.Context, state gitops.SourceState, caps git
 	if err := s.retain(ctx); err != nil && ctx.Err() == nil {
 		s.log.Warn("retention", "err", err)
 	}
+	// The node is small and an update is rare: what it took is given back now,
+	// not when the next one needs it.
+	debug.FreeOSMemory()
 	return false
 }
 
