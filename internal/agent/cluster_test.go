@@ -27,6 +27,8 @@ type cluster struct {
 	away   error    // what every call answers
 	calls  []string // the steps that were asked for, in order
 	writes int
+	cured  bool     // nothing crashes and images can be pulled
+	sick   []string // values that crash now, although they were healthy once
 	// hook is called at the beginning of each step, and of "apply NAME": what it
 	// returns fails the step. It may block until its context ends.
 	hook     func(ctx context.Context, step string) error

@@ -36,9 +36,9 @@ func (c *cluster) healthOf(m gitops.Manifest) gitops.ObjectHealth {
 	switch kind := strings.TrimRight(o.value, "0123456789"); {
 	case !ok:
 		h.Status = gitops.NotFound
-	case kind == "crash":
+	case kind == "crash" && !c.cured || slices.Contains(c.sick, o.value):
 		h.Status, h.Reason = gitops.Failed, gitops.CrashLoop
-	case kind == "pull":
+	case kind == "pull" && !c.cured:
 		h.Status, h.Reason = gitops.InProgress, gitops.ImagePull
 	case kind == "slow":
 		h.Status = gitops.InProgress

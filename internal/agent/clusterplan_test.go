@@ -23,7 +23,7 @@ func (c *cluster) Plan(ctx context.Context, r gitops.PlanRequest) (gitops.Plan, 
 		change, drifted := c.compare(m, owned[m.Ref.Key()], r.ClusterRebuilt)
 		switch {
 		case change.Action == "":
-			if o := c.healthOf(m); o.Status != gitops.Current {
+			if o := c.healthOf(m); o.Status != gitops.Current && r.Healthy != "" {
 				p.UnhealthyBefore = append(p.UnhealthyBefore, m.Ref)
 			}
 		case drifted && r.Drift == gitops.DriftNotify:
@@ -45,6 +45,9 @@ func (c *cluster) Plan(ctx context.Context, r gitops.PlanRequest) (gitops.Plan, 
 	}
 	if n := len(p.Prune); n > r.Guard.MaxDeletes && n > r.AllowPrune && !r.Rollback {
 		p.Pending, p.Prune = p.Prune, nil
+	}
+	if p.Empty() {
+		p.UnhealthyBefore = nil // nobody asked: there is nothing to write
 	}
 	return p, nil
 }

@@ -25,7 +25,9 @@ const fleet = "fleet"
 // verifier around one agent. It lives in a bubble with its own time, which
 // passes only while everybody waits.
 type world struct {
-	t        *testing.T
+	t *testing.T
+	// ctx is not the test's own: that one is cancelled outside of the bubble.
+	ctx      context.Context
 	dir      string
 	remote   *remote
 	renderer *renderer
@@ -41,9 +43,10 @@ type world struct {
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: t.TempDir(), remote: newRemote(), cluster: newCluster(), log: &logbook{}}
+		ctx, cancel := context.WithCancel(context.Background())
+		w := &world{t: t, ctx: ctx, dir: t.TempDir(), remote: newRemote(), cluster: newCluster(), log: &logbook{}}
 		w.renderer = &renderer{remote: w.remote, broken: map[gitops.Hash]gitops.Reason{}}
-		j, err := journal.Open(t.Context(), w.dir, journal.Options{Ballast: -1})
+		j, err := journal.Open(ctx, w.dir, journal.Options{Ballast: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,12 +56,15 @@ func inWorld(t *testing.T, test func(w *world)) {
 			Cluster: w.cluster, Journal: w.journal, Log: slog.New(w.log),
 			Sources: []agent.SourceConfig{w.source(fleet)},
 		}
+		t.Cleanup(func() {
+			w.stop()
+			cancel()
+			if err := j.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 		w.restart()
 		test(w)
-		w.stop()
-		if err := j.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 }
 
@@ -85,7 +91,7 @@ func (w *world) restart() {
 
 // run starts the loop. It returns when the loop waits for something.
 func (w *world) run() {
-	ctx, cancel := context.WithCancel(w.t.Context())
+	ctx, cancel := context.WithCancel(w.ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- w.agent.Run(ctx) }()
 	w.stopRun = func() {
@@ -114,7 +120,7 @@ func (w *world) sleep(d time.Duration) {
 // once polls and converges one time.
 func (w *world) once() {
 	w.t.Helper()
-	if err := w.agent.Once(w.t.Context()); err != nil {
+	if err := w.agent.Once(w.ctx); err != nil {
 		w.t.Fatalf("Once: %v", err)
 	}
 }
@@ -153,7 +159,7 @@ func (w *world) holds(want content) {
 
 func (w *world) state() gitops.SourceState {
 	w.t.Helper()
-	state, err := w.journal.State(w.t.Context(), fleet)
+	state, err := w.journal.State(w.ctx, fleet)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -173,7 +179,7 @@ func (w *world) ready(status string, reason gitops.Reason) {
 // attempts lists the attempts, oldest first.
 func (w *world) attempts() []gitops.Attempt {
 	w.t.Helper()
-	out, err := w.journal.Attempts(w.t.Context(), fleet, 0)
+	out, err := w.journal.Attempts(w.ctx, fleet, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -195,7 +201,7 @@ func (w *world) history(want ...string) {
 
 func (w *world) owned() []string {
 	w.t.Helper()
-	inv, err := w.journal.Owned(w.t.Context(), fleet)
+	inv, err := w.journal.Owned(w.ctx, fleet)
 	if err != nil {
 		w.t.Fatal(err)
 	}
