@@ -38,6 +38,9 @@ type target struct {
 	// undoes is the newest attempt that a rollback takes back, undone all of them.
 	undoes int64
 	undone map[int64]bool
+	// since is the oldest attempt that wrote and that no later one made good, 0
+	// when the cluster is what the last healthy attempt left.
+	since int64
 	// supersedes is the open attempt that this one replaces.
 	supersedes int64
 	// failed is the attempt because of which the accepted revision is not the target.
@@ -68,7 +71,7 @@ func choose(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitop
 	if state.Healthy == nil || !isRemembered(state, failed) {
 		t.retryAt = retryAt(attempts, failed)
 		if !now.Before(t.retryAt) && state.Open == nil {
-			return target{course: update, revision: state.Accepted.Revision, cause: gitops.CauseRetry}
+			return target{course: update, revision: state.Accepted.Revision, cause: gitops.CauseRetry, since: oldest(dirty)}
 		}
 	}
 	return t
@@ -81,11 +84,15 @@ func forward(state gitops.SourceState, dirty map[int64]bool) target {
 	case state.Open != nil && state.Open.Revision == accepted && state.Open.Cause != gitops.CauseRollback:
 		return resumed(state.Open, nil)
 	case state.Open != nil:
-		return target{course: update, revision: accepted, cause: gitops.CauseUpdate, supersedes: state.Open.ID}
+		t := target{course: update, revision: accepted, cause: gitops.CauseUpdate, supersedes: state.Open.ID, since: oldest(dirty)}
+		if t.since == 0 && state.Open.Phase != gitops.PhaseHealthy {
+			t.since = state.Open.ID
+		}
+		return t
 	case state.Applied != nil && state.Applied.Revision == accepted && len(dirty) == 0:
 		return target{course: keep, revision: accepted, digest: state.Applied.Digest}
 	default:
-		return target{course: update, revision: accepted, cause: gitops.CauseUpdate}
+		return target{course: update, revision: accepted, cause: gitops.CauseUpdate, since: oldest(dirty)}
 	}
 }
 

@@ -45,8 +45,9 @@ func (s *source) update(ctx context.Context, state gitops.SourceState, caps gito
 }
 
 // sameAsApplied reports whether the new revision changes nothing on this node.
+// What a failed attempt wrote half way is not what is applied.
 func (s *source) sameAsApplied(state gitops.SourceState, t target, want gitops.Manifests) bool {
-	return state.Open == nil && t.cause == gitops.CauseUpdate &&
+	return state.Open == nil && t.since == 0 && t.cause == gitops.CauseUpdate &&
 		state.Applied != nil && state.Healthy != nil &&
 		state.Applied.Digest == want.Digest && state.Healthy.Digest == want.Digest
 }

@@ -45,6 +45,17 @@ func undonePending(attempts []gitops.Attempt) map[int64]bool {
 	return out
 }
 
+// oldest is the attempt that began first, 0 for none.
+func oldest(attempts map[int64]bool) int64 {
+	first := int64(0)
+	for id := range attempts {
+		if first == 0 || id < first {
+			first = id
+		}
+	}
+	return first
+}
+
 // undoneBy is what an open rollback takes back, as it was when it began.
 func undoneBy(open *gitops.Attempt, attempts []gitops.Attempt) map[int64]bool {
 	if open.Cause != gitops.CauseRollback {
