@@ -85,7 +85,7 @@ func (c *Cluster) DropConnections() {
 			ctx, stop := context.WithCancel(w.ctx)
 			f.lost()
 			streams[gvr] = &following{stream: f.stream, stop: stop}
-			go f.stream.run(ctx)
+			go f.run(ctx)
 		}
 	}
 }

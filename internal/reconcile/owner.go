@@ -53,7 +53,7 @@ func summarize(m metav1.ObjectMeta) live {
 	for _, e := range m.ManagedFields {
 		switch {
 		case e.Subresource != "":
-		case e.Manager == fieldManager && e.Operation == metav1.ManagedFieldsOperationApply:
+		case isOurs(e):
 			l.fields = hashEntry(e)
 		default:
 			l.kubectl = l.kubectl || appliedByKubectl(e)

@@ -219,7 +219,7 @@ func (s *stream) snapshot(each func(placed, live)) bool {
 func (s *stream) wrote(at placed, l live) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before, known := s.objects[at]; s.synced && !(known && older(l.version, before.version)) {
+	if before, known := s.objects[at]; s.synced && (!known || !older(l.version, before.version)) {
 		s.objects[at] = l
 	}
 }

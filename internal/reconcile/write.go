@@ -106,7 +106,7 @@ func foldPatch(o *metav1.PartialObjectMetadata, fits func(metav1.ManagedFieldsEn
 	names := sets.Set[string]{}
 	for i := range o.ManagedFields {
 		e := &o.ManagedFields[i]
-		if e.Subresource == "" && !(e.Manager == fieldManager && e.Operation == metav1.ManagedFieldsOperationApply) && fits(*e) {
+		if e.Subresource == "" && !isOurs(*e) && fits(*e) {
 			// The library joins Update entries, one for each name.
 			e.Manager, e.Operation = fmt.Sprintf("folded-%d", i), metav1.ManagedFieldsOperationUpdate
 			names.Insert(e.Manager)
@@ -122,6 +122,11 @@ func foldPatch(o *metav1.PartialObjectMetadata, fits func(metav1.ManagedFieldsEn
 		{"op": "replace", "path": "/metadata/managedFields", "value": o.ManagedFields},
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": o.ResourceVersion},
 	})
+}
+
+// isOurs reports our own entry among the managed fields of an object.
+func isOurs(e metav1.ManagedFieldsEntry) bool {
+	return e.Manager == fieldManager && e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == ""
 }
 
 // fromKubectl fits the managers of kubectl's declarative commands.
