@@ -64,7 +64,7 @@ func choose(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitop
 	if failed == nil {
 		return forward(state, dirty)
 	}
-	t := backward(state, attempts, healthy, dirty, failed, mode)
+	t := backward(state, attempts, healthy, dirty, failed.ID, mode)
 	t.failed = failed
 	// Before anything was ever healthy there is nothing to go back to: the
 	// revision is tried again, whoever is to blame.
@@ -96,8 +96,9 @@ func forward(state gitops.SourceState, dirty map[int64]bool) target {
 	}
 }
 
-// backward leaves the accepted revision, which failed, for the last healthy one.
-func backward(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitops.At, dirty map[int64]bool, failed *gitops.Attempt, mode RollbackMode) target {
+// backward leaves the accepted revision, which failed in the attempt undoes or
+// cannot be tried, for the last healthy one.
+func backward(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitops.At, dirty map[int64]bool, undoes int64, mode RollbackMode) target {
 	if state.Open != nil {
 		return resumed(state.Open, undoneBy(state.Open, attempts))
 	}
@@ -113,7 +114,7 @@ func backward(state gitops.SourceState, attempts []gitops.Attempt, healthy []git
 	if next, ok := nextOlder(healthy, attempts, mode.Max); ok {
 		return target{
 			course: rollback, revision: next.Revision, digest: next.Digest,
-			cause: gitops.CauseRollback, undoes: failed.ID, undone: dirty,
+			cause: gitops.CauseRollback, undoes: undoes, undone: dirty,
 		}
 	}
 	return target{course: rest} // no healthy revision left to go to: nothing is undone
@@ -130,9 +131,7 @@ func held(state gitops.SourceState, attempts []gitops.Attempt, dirty map[int64]b
 	}
 	t := target{course: rollback, revision: h.Revision, digest: h.Digest, cause: gitops.CauseRollback}
 	t.undone = after(h.Digest, attempts)
-	for id := range t.undone {
-		t.undoes = max(t.undoes, id)
-	}
+	t.undoes = newest(t.undone)
 	if state.Open != nil {
 		t.supersedes = state.Open.ID
 	}

@@ -79,7 +79,7 @@ func (s *source) converge(ctx context.Context, state gitops.SourceState, caps gi
 			return again
 		}
 		// The newest revision cannot be planned. What runs is kept in repair.
-		return s.fallBack(ctx, state, caps, attempts)
+		return s.fallBack(ctx, state, caps, attempts, healthy)
 	case resume:
 		return s.resume(ctx, state, caps, t)
 	case rollback:
@@ -111,14 +111,18 @@ func (s *source) atRest(state gitops.SourceState) bool {
 		state.Applied.Revision == state.Accepted.Revision && state.Healthy.Revision == state.Accepted.Revision
 }
 
-// fallBack goes on with what was under way, or keeps what is applied, while
-// the accepted revision cannot be rendered or planned.
-func (s *source) fallBack(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, attempts []gitops.Attempt) bool {
-	switch {
-	case state.Open != nil:
-		return s.resume(ctx, state, caps, resumed(state.Open, undoneBy(state.Open, attempts)))
-	case state.Applied != nil && len(undonePending(attempts)) == 0:
-		return s.keep(ctx, state, caps, target{course: keep, revision: state.Applied.Revision, digest: state.Applied.Digest})
+// fallBack goes on with what was under way, takes back what failed, or keeps
+// what is applied, while the accepted revision cannot be rendered or planned.
+func (s *source) fallBack(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, attempts []gitops.Attempt, healthy []gitops.At) bool {
+	dirty := undonePending(attempts)
+	t := backward(state, attempts, healthy, dirty, newest(dirty), s.cfg.Rollback)
+	switch t.course {
+	case resume:
+		return s.resume(ctx, state, caps, t)
+	case rollback:
+		return s.rollBackTo(ctx, state, caps, t)
+	case keep:
+		return s.keep(ctx, state, caps, t)
 	}
 	return false
 }

@@ -56,6 +56,15 @@ func oldest(attempts map[int64]bool) int64 {
 	return first
 }
 
+// newest is the attempt that began last, 0 for none.
+func newest(attempts map[int64]bool) int64 {
+	last := int64(0)
+	for id := range attempts {
+		last = max(last, id)
+	}
+	return last
+}
+
 // undoneBy is what an open rollback takes back, as it was when it began.
 func undoneBy(open *gitops.Attempt, attempts []gitops.Attempt) map[int64]bool {
 	if open.Cause != gitops.CauseRollback {
