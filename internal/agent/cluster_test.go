@@ -28,6 +28,7 @@ type cluster struct {
 	calls  []string // the steps that were asked for, in order
 	writes int
 	cured  bool     // nothing crashes and images can be pulled
+	stuck  bool     // nothing becomes ready
 	sick   []string // values that crash now, although they were healthy once
 	// hook is called at the beginning of each step, and of "apply NAME": what it
 	// returns fails the step. It may block until its context ends.

@@ -95,7 +95,7 @@ func (s *source) newerAccepted(ctx context.Context, w *work) bool {
 }
 
 // overruled reports whether the journal now asks for something else than the
-// attempt under way: a newer revision, a hold, a suspension.
+// attempt under way: a newer revision, a hold or the end of one, a suspension.
 func (s *source) overruled(ctx context.Context, w *work) bool {
 	if s.pollNow {
 		state, err := s.journal().State(ctx, s.cfg.Name)
@@ -115,10 +115,9 @@ func (s *source) overruled(ctx context.Context, w *work) bool {
 	if state.Hold != nil {
 		return state.Hold.Digest != w.attempt.Digest
 	}
-	if w.attempt.Cause == gitops.CauseRollback {
-		return acceptedHash(state) != acceptedHash(w.state)
-	}
-	return state.Accepted != nil && state.Accepted.Revision != w.attempt.Revision
+	// What was accepted when the attempt was taken up is no news, although the
+	// attempt may be at another revision: it was chosen all the same.
+	return w.state.Hold != nil || acceptedHash(state) != acceptedHash(w.state)
 }
 
 func healthLeft(a gitops.Attempt, timeout time.Duration) time.Duration {
