@@ -168,6 +168,14 @@ func TestAncestry(t *testing.T) {
 			head := w.put(gitops.CommitObject, []byte(signText(text, w.ann.sign)))
 			return offer{commit: onMain(head), accepted: line[2], blamed: head}
 		}},
+		{"head is a blob that holds a signed commit", gitops.MalformedCommit, func(w *world, broken bool) offer {
+			kind, text := gitops.CommitObject, signText(w.unsigned(line[3]), w.ann.sign)
+			if broken {
+				kind = gitops.BlobObject
+			}
+			head := w.put(kind, []byte(text))
+			return offer{commit: onMain(head), blamed: head}
+		}},
 		{"head is a tree", gitops.MalformedCommit, offered(line[3], emptyTree, "")},
 		{"rollback in mode head", gitops.RolledBack, mode(verify.ModeHead, offered(line[3], line[1], line[2]))},
 		{"fork in mode head", gitops.Fork, mode(verify.ModeHead, offered(line[3], fork, line[2]))},

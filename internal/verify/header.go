@@ -56,7 +56,7 @@ func splitHeaders(raw []byte) (headers []header, message int, err error) {
 			last.end = end
 		} else {
 			key, value, ok := strings.Cut(line, " ")
-			if !ok || key == "" || value == "" {
+			if !ok || value == "" {
 				return nil, 0, fmt.Errorf("header line %s has no value", quoted(line))
 			}
 			headers = append(headers, header{key: key, value: value, start: at, end: end})
