@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -41,7 +42,27 @@ func (s *source) update(ctx context.Context, state gitops.SourceState, caps gito
 		s.blame(ctx, "plan", t.revision, err)
 		return ctx.Err() != nil, false
 	}
+	if err := s.answer(ctx, &plan, t.since); err != nil {
+		return true, s.outOfReach(ctx, err)
+	}
 	return true, s.attempt(ctx, state, caps, t, plan)
+}
+
+// answer makes an update answer for what earlier attempts broke and nobody made
+// good: only what was unhealthy before the first of them cannot blame it.
+// Otherwise the second of two bad commits would pass for healthy.
+func (s *source) answer(ctx context.Context, plan *gitops.Plan, since int64) error {
+	if since == 0 || len(plan.UnhealthyBefore) == 0 {
+		return nil
+	}
+	begun, err := s.journal().Plan(ctx, since)
+	if err != nil && gitops.ReasonOf(err) != gitops.NotFoundHere {
+		return err
+	}
+	plan.UnhealthyBefore = slices.DeleteFunc(plan.UnhealthyBefore, func(ref gitops.ObjectRef) bool {
+		return !slices.ContainsFunc(begun.UnhealthyBefore, func(o gitops.ObjectRef) bool { return o.Key() == ref.Key() })
+	})
+	return nil
 }
 
 // sameAsApplied reports whether the new revision changes nothing on this node.
@@ -67,13 +88,6 @@ func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gito
 		s.blame(ctx, "plan", t.revision, err)
 		return false
 	}
-	begun, err := s.journal().Plan(ctx, state.Open.ID)
-	if err != nil {
-		return s.outOfReach(ctx, err)
-	}
-	// What the attempt wrote before it was cut short may be what is unhealthy
-	// now: only what was so when it began cannot blame it.
-	plan.UnhealthyBefore = begun.UnhealthyBefore
 	return s.attempt(ctx, state, caps, t, plan)
 }
 
@@ -110,6 +124,7 @@ func (s *source) keep(ctx context.Context, state gitops.SourceState, caps gitops
 		t.cause = gitops.CauseUpdate
 		return s.attempt(ctx, state, caps, t, plan)
 	}
+	plan.Apply, s.view.fighting = s.fights.due(plan.Apply, s.now())
 	if len(plan.Apply) > 0 {
 		s.repair(ctx, plan)
 	}
@@ -139,6 +154,7 @@ func (s *source) repair(ctx context.Context, plan gitops.Plan) {
 		err = recErr
 	}
 	s.view.driftCorrected(changes)
+	s.fights.repaired(changes, s.now())
 	for _, c := range changes {
 		s.log.Info("drift corrected", "object", c.Ref.String(), "action", c.Action)
 	}
@@ -184,7 +200,36 @@ func (s *source) plan(ctx context.Context, state gitops.SourceState, caps gitops
 		// plan, and it must not cover a later one.
 		err = s.journal().AllowPrune(ctx, s.cfg.Name, 0)
 	}
+	if err != nil {
+		return plan, err
+	}
+	plan.UnhealthyBefore, err = s.excused(ctx, state, t, plan.UnhealthyBefore)
 	return plan, err
+}
+
+// excused is the objects that cannot blame the attempt: unhealthy now, and
+// unhealthy already before anything was written that is not made good yet. What
+// an attempt broke before it was cut short, or failed, is not old breakage.
+func (s *source) excused(ctx context.Context, state gitops.SourceState, t target, now []gitops.ObjectRef) ([]gitops.ObjectRef, error) {
+	first := int64(0)
+	if t.course == resume {
+		first = state.Open.ID
+	}
+	for id := range t.dirty {
+		if first == 0 || id < first {
+			first = id
+		}
+	}
+	if first == 0 || len(now) == 0 {
+		return now, nil
+	}
+	begun, err := s.journal().Plan(ctx, first)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(now), func(ref gitops.ObjectRef) bool {
+		return !slices.ContainsFunc(begun.UnhealthyBefore, func(b gitops.ObjectRef) bool { return b.Key() == ref.Key() })
+	}), nil
 }
 
 // request is what is asked of the cluster. It reads the configuration and its
@@ -193,7 +238,7 @@ func (s *source) request(state gitops.SourceState, t target, want gitops.Manifes
 	r := gitops.PlanRequest{
 		Source: s.cfg.Name, Want: want, Owned: owned,
 		Drift: s.cfg.Drift, Adopt: s.cfg.Adopt, Prune: s.cfg.Prune,
-		Guard:    s.cfg.Guard,
+		Guard: s.cfg.Guard, HealthTimeout: s.cfg.Health.Timeout,
 		Rollback: t.cause == gitops.CauseRollback, Undone: t.undone,
 	}
 	if state.Accepted != nil {

@@ -3,6 +3,7 @@
 package agent_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -45,5 +46,52 @@ func TestFailedRevisionIsUndoneWhenTheNewestDoesNotRender(t *testing.T) {
 			t.Errorf("undoes = %d, want %d", back.Undoes, w.attempts()[1].ID)
 		}
 		w.ready("False", gitops.InvalidManifest)
+	})
+}
+
+// What a superseded attempt broke is not what was unhealthy before: the next
+// one answers for it, or two bad commits in a row would make a healthy one.
+func TestBreakageOfASupersededRevisionStillCounts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one := w.healthy(content{"a": "1", "b": "1", "camera": "1", "light": "1"})
+		w.cluster.set(func(c *cluster) { c.sick = []string{"1"} }) // everything is unplugged
+		w.push(content{"a": "slow", "b": "2", "camera": "1", "light": "2"})
+		w.run()
+		w.sleep(time.Minute)
+		w.push(content{"a": "slow", "b": "3", "camera": "1", "light": "2"})
+		w.sleep(time.Minute)
+		waited := w.cluster.waited[len(w.cluster.waited)-1].Plan.UnhealthyBefore
+		if !slices.Equal(waited, []gitops.ObjectRef{ref("camera")}) {
+			t.Errorf("unhealthy before = %v, want the camera only: the first attempt wrote the rest", waited)
+		}
+		w.cluster.set(func(c *cluster) { c.sick = nil })
+		w.sleep(10 * time.Minute)
+		w.runs(one, content{"a": "1", "b": "1", "camera": "1", "light": "1"})
+		w.history("update Pruned", "update Failed Superseded", "update Failed HealthTimeout", "rollback Pruned")
+	})
+}
+
+// The same where nothing is rolled back by itself.
+func TestBreakageThatWasLeftStillCounts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.cfg.Sources[0].Rollback = agent.RollbackMode{Max: 2}
+		w.restart()
+		one := w.healthy(content{"a": "1", "b": "1"})
+		w.push(content{"a": "crash", "b": "1"})
+		w.once()
+		w.push(content{"a": "crash", "b": "2"})
+		w.once()
+		w.history("update Pruned", "update Failed CrashLoop", "update Failed CrashLoop")
+		if w.state().Healthy.Revision != one {
+			t.Errorf("healthy = %+v", w.state().Healthy)
+		}
+	})
+}
+
+func TestWhatWasUnhealthyBeforeDoesNotBlock(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.healthy(content{"a": "1", "camera": "plugged"})
+		w.cluster.set(func(c *cluster) { c.sick = []string{"plugged"} })
+		w.healthy(content{"a": "2", "camera": "plugged"})
 	})
 }
