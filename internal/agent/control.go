@@ -97,14 +97,14 @@ func (s *source) stillTrusted(ctx context.Context, rev gitops.Revision) error {
 	return err
 }
 
-// Retry forgets that revisions failed.
+// Retry forgets that revisions failed, and tries the accepted one at once.
 func (a *Agent) Retry(ctx context.Context, name string) (cycle int64, err error) {
 	return a.order(ctx, name, func(ctx context.Context, s *source) error {
 		if err := s.journal().Forget(ctx, name); err != nil {
 			return err
 		}
 		s.rendered = renderedOnce{}
-		s.pollNow = true
+		s.pollNow, s.retryNow = true, true
 		return nil
 	})
 }

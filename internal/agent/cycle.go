@@ -67,7 +67,12 @@ func (s *source) converge(ctx context.Context, state gitops.SourceState, caps gi
 	if err != nil {
 		return s.outOfReach(ctx, err)
 	}
-	t := choose(state, attempts, healthy, s.cfg.Rollback, s.now())
+	now := s.now()
+	if s.retryNow {
+		now = now.Add(retryMost) // a person said so: whatever waits for its time is due
+		s.retryNow = state.Open != nil
+	}
+	t := choose(state, attempts, healthy, s.cfg.Rollback, now)
 	s.retryAt = t.retryAt
 	s.view.failed = t.failed
 	s.view.setTarget(t, state)

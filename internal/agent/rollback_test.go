@@ -99,22 +99,28 @@ func TestLateFailureRollsBackByItselfAtOnce(t *testing.T) {
 
 func TestHostsFaultIsRetriedOnlyWhenDue(t *testing.T) {
 	inWorld(t, func(w *world) {
+		w.remote.interval = 6 * time.Hour
+		w.cfg.Sources[0].Interval = 6 * time.Hour
+		w.restart()
 		one := w.healthy(content{"a": "1"})
 		two := w.push(content{"a": "pull"})
-		w.run()
-		w.sleep(time.Minute)
+		w.once()
 		w.runs(one, content{"a": "1"})
 		w.history("update Pruned", "update Failed ImagePull", "rollback Pruned")
 		if state := w.state(); state.Failed != nil {
 			t.Errorf("failed = %+v: a dead link is no black mark", state.Failed)
 		}
 		w.ready("False", gitops.ImagePull)
-		w.sleep(8 * time.Hour)
+		w.run()
+		w.sleep(5*time.Hour + 30*time.Minute)
 		var tries []time.Time
 		for _, a := range w.attempts() {
 			if a.Revision == two {
 				tries = append(tries, a.Started)
 			}
+		}
+		if len(tries) != 7 {
+			t.Fatalf("%d tries, want 7", len(tries))
 		}
 		for i, least := range []time.Duration{5, 10, 20, 40, 80, 160} {
 			gap := tries[i+1].Sub(tries[i])
@@ -127,6 +133,28 @@ func TestHostsFaultIsRetriedOnlyWhenDue(t *testing.T) {
 		}
 		w.runs(one, content{"a": "1"})
 	})
+}
+
+func TestRetryTriesAtOnce(t *testing.T) {
+	for value, reason := range map[string]gitops.Reason{"pull": gitops.ImagePull, "crash": gitops.CrashLoop} {
+		t.Run(string(reason), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				one := w.healthy(content{"a": "1"})
+				two := w.push(content{"a": value})
+				w.once()
+				w.runs(one, content{"a": "1"})
+				w.run()
+				w.cluster.set(func(c *cluster) { c.cured = true })
+				if _, err := w.agent.Retry(w.ctx, fleet); err != nil {
+					t.Fatal(err)
+				}
+				w.sleep(30 * time.Second)
+				w.runs(two, content{"a": value})
+				w.history("update Pruned", "update Failed "+string(reason), "rollback Pruned", "retry Pruned")
+				w.ready("True", gitops.IsHealthy)
+			})
+		})
+	}
 }
 
 func TestNeverHealthyRevisionIsTriedAgain(t *testing.T) {

@@ -16,6 +16,10 @@ import (
 // aliveEvery is how often an idle source shows that it is alive.
 const aliveEvery = 20 * time.Second
 
+// wakeAfter is how long a change in the cluster may wait for others to be seen
+// with it.
+const wakeAfter = 100 * time.Millisecond
+
 // Waits between cycles while the cluster or the journal is out of reach.
 const (
 	awayFirst = time.Second
@@ -31,6 +35,7 @@ type source struct {
 	now   func() time.Time
 
 	orders    chan order
+	wakes     chan struct{} // one is enough: a cycle looks at everything
 	published atomic.Pointer[published]
 	alive     atomic.Int64
 
@@ -38,9 +43,11 @@ type source struct {
 	view     view
 	head     verify.Commit // the accepted commit, verified by this process
 	rendered renderedOnce
+	fights   fights
 	resumed  map[int64]time.Duration // health time left of attempts that this process works on
 	away     int                     // cycles in a row without cluster or journal
 	pollNow  bool
+	retryNow bool // a failed revision is due whenever its time would come
 	retryAt  time.Time
 }
 
@@ -54,7 +61,8 @@ func newSource(a *Agent, cfg SourceConfig) *source {
 	s := &source{
 		cfg: cfg, agent: a, now: a.cfg.Now,
 		log:    a.cfg.Log.With("source", cfg.Name),
-		orders: make(chan order), resumed: map[int64]time.Duration{},
+		orders: make(chan order), wakes: make(chan struct{}, 1),
+		fights: fights{}, resumed: map[int64]time.Duration{},
 	}
 	s.touch()
 	s.publish(gitops.SourceState{Source: cfg.Name})
@@ -106,9 +114,20 @@ func (s *source) idle(ctx context.Context, until time.Time) {
 		case o := <-s.orders:
 			s.obey(ctx, o)
 			return
+		case <-s.wakes:
+			// What comes in bursts is looked at once.
+			until = earliest(until, s.now().Add(wakeAfter))
+			due.Reset(until.Sub(s.now()))
 		case <-tick.C:
 		}
 	}
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // obey carries an order out and answers after it is journalled.
