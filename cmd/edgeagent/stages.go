@@ -31,6 +31,7 @@ func (d *daemon) build(ctx context.Context, cfg config.Config) (*agent.Agent, er
 		Cluster: cluster,
 		Journal: crashing(d.journal),
 		Log:     d.log,
+		Watch:   cluster.Changes,
 		Release: d.objects.Remove,
 
 		Replaces: d.current.Load(),

@@ -47,9 +47,32 @@ func (a *Agent) Run(ctx context.Context) error {
 		wg.Go(func() { s.run(ctx) })
 	}
 	wg.Go(func() { a.departed(ctx) })
+	if a.cfg.Watch != nil {
+		wg.Go(func() { a.wake(ctx, a.cfg.Watch(ctx)) })
+	}
 	wg.Wait()
 	<-ctx.Done() // a node without sources waits for a configuration that has some
 	return nil
+}
+
+// wake has the sources look at the cluster whose objects were changed.
+func (a *Agent) wake(ctx context.Context, changed <-chan string) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case name, ok := <-changed:
+			if !ok {
+				return
+			}
+			if s, err := a.source(name); err == nil {
+				select {
+				case s.wakes <- struct{}{}:
+				default: // it is awake already
+				}
+			}
+		}
+	}
 }
 
 // Once runs one cycle of every source and returns when all of them ended:

@@ -54,6 +54,15 @@ type target struct {
 // attempts are newest first; healthy are the last healthy revisions, newest first.
 func choose(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitops.At, mode RollbackMode, now time.Time) target {
 	dirty := undonePending(attempts)
+	t := destination(state, attempts, healthy, dirty, mode, now)
+	if t.since = oldest(dirty); t.since == 0 && state.Open != nil && state.Open.Phase != gitops.PhaseHealthy {
+		t.since = state.Open.ID
+	}
+	return t
+}
+
+// destination is choose without what the way there has to answer for.
+func destination(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitops.At, dirty map[int64]bool, mode RollbackMode, now time.Time) target {
 	if state.Hold != nil {
 		return held(state, attempts, dirty)
 	}
@@ -71,7 +80,7 @@ func choose(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitop
 	if state.Healthy == nil || !isRemembered(state, failed) {
 		t.retryAt = retryAt(attempts, failed)
 		if !now.Before(t.retryAt) && state.Open == nil {
-			return target{course: update, revision: state.Accepted.Revision, cause: gitops.CauseRetry, since: oldest(dirty)}
+			return target{course: update, revision: state.Accepted.Revision, cause: gitops.CauseRetry}
 		}
 	}
 	return t
@@ -84,15 +93,11 @@ func forward(state gitops.SourceState, dirty map[int64]bool) target {
 	case state.Open != nil && state.Open.Revision == accepted && state.Open.Cause != gitops.CauseRollback:
 		return resumed(state.Open, nil)
 	case state.Open != nil:
-		t := target{course: update, revision: accepted, cause: gitops.CauseUpdate, supersedes: state.Open.ID, since: oldest(dirty)}
-		if t.since == 0 && state.Open.Phase != gitops.PhaseHealthy {
-			t.since = state.Open.ID
-		}
-		return t
+		return target{course: update, revision: accepted, cause: gitops.CauseUpdate, supersedes: state.Open.ID}
 	case state.Applied != nil && state.Applied.Revision == accepted && len(dirty) == 0:
 		return target{course: keep, revision: accepted, digest: state.Applied.Digest}
 	default:
-		return target{course: update, revision: accepted, cause: gitops.CauseUpdate, since: oldest(dirty)}
+		return target{course: update, revision: accepted, cause: gitops.CauseUpdate}
 	}
 }
 

@@ -21,7 +21,7 @@ func conditions(v view, state gitops.SourceState, last []gitops.Condition, now t
 		verified(v, state),
 		trusted(state),
 		healthy(v, state),
-		yes(gitops.ConditionDrifted, len(v.drifted) > 0, gitops.BecauseDrift, fmt.Sprintf("%d objects differ from Git", len(v.drifted))),
+		yes(gitops.ConditionDrifted, v.differ() > 0, gitops.BecauseDrift, fmt.Sprintf("%d objects differ from Git", v.differ())),
 		yes(gitops.ConditionPrunePending, len(v.pending) > 0, gitops.PrunePending,
 			fmt.Sprintf("%d deletions wait for: edgeagent sync --allow-prune=%d", len(v.pending), len(v.pending))),
 		heldAt(state),
@@ -59,8 +59,8 @@ func ready(v view, state gitops.SourceState) gitops.Condition {
 		}
 	case state.Open != nil || !sameRevision(state.Applied, state.Accepted) || !sameRevision(state.Healthy, state.Accepted):
 		c.Status, c.Reason, c.Message = "Unknown", gitops.InProgressNow, "converging on "+state.Accepted.Revision.Short()
-	case len(v.drifted) > 0:
-		c.Reason, c.Message = gitops.BecauseDrift, fmt.Sprintf("%d objects differ from Git", len(v.drifted))
+	case v.differ() > 0:
+		c.Reason, c.Message = gitops.BecauseDrift, fmt.Sprintf("%d objects differ from Git", v.differ())
 	case len(v.health.Blocking()) > 0:
 		b := v.health.Blocking()[0]
 		c.Reason, c.Message = gitops.HealthFailed, fmt.Sprintf("%s is %s: %s", b.Ref, b.Status, b.Message)

@@ -18,6 +18,9 @@ type Config struct {
 	Cluster Cluster
 	Journal Journal
 	Log     *slog.Logger
+	// Watch names sources whose objects were changed by somebody, as it happens;
+	// nil leaves drift to be found at every interval.
+	Watch func(ctx context.Context) <-chan string
 	// Release drops the Git objects of a source that is forgotten; nil keeps them.
 	Release func(ctx context.Context, source string) error
 	// Replaces is the agent whose place this one takes in the same process, nil

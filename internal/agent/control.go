@@ -58,21 +58,25 @@ func (a *Agent) Rollback(ctx context.Context, name, to string, pin bool, by stri
 }
 
 // rollbackTarget finds a healthy revision in the journal by a prefix of its
-// hash, or the newest one that differs from what is applied.
+// hash, or the one before what is applied: the newest of all where that was
+// never healthy.
 func (s *source) rollbackTarget(ctx context.Context, state gitops.SourceState, to string) (gitops.At, error) {
 	healthy, err := s.journal().Healthy(ctx, s.cfg.Name)
 	if err != nil {
 		return gitops.At{}, err
 	}
+	runs := func(at gitops.At) bool { return at.Digest == state.Applied.Digest }
+	older := !slices.ContainsFunc(healthy, runs)
 	var known []string
 	for _, at := range healthy {
 		known = append(known, at.Revision.Short())
 		switch {
-		case to == "" && at.Digest != state.Applied.Digest:
+		case to == "" && older && !runs(at):
 			return at, nil
 		case to != "" && (string(at.Revision) == to || len(to) >= 4 && strings.HasPrefix(string(at.Revision.Hash()), to)):
 			return at, nil
 		}
+		older = older || runs(at)
 	}
 	what := "an older healthy revision"
 	if to != "" {

@@ -42,27 +42,7 @@ func (s *source) update(ctx context.Context, state gitops.SourceState, caps gito
 		s.blame(ctx, "plan", t.revision, err)
 		return ctx.Err() != nil, false
 	}
-	if err := s.answer(ctx, &plan, t.since); err != nil {
-		return true, s.outOfReach(ctx, err)
-	}
 	return true, s.attempt(ctx, state, caps, t, plan)
-}
-
-// answer makes an update answer for what earlier attempts broke and nobody made
-// good: only what was unhealthy before the first of them cannot blame it.
-// Otherwise the second of two bad commits would pass for healthy.
-func (s *source) answer(ctx context.Context, plan *gitops.Plan, since int64) error {
-	if since == 0 || len(plan.UnhealthyBefore) == 0 {
-		return nil
-	}
-	begun, err := s.journal().Plan(ctx, since)
-	if err != nil && gitops.ReasonOf(err) != gitops.NotFoundHere {
-		return err
-	}
-	plan.UnhealthyBefore = slices.DeleteFunc(plan.UnhealthyBefore, func(ref gitops.ObjectRef) bool {
-		return !slices.ContainsFunc(begun.UnhealthyBefore, func(o gitops.ObjectRef) bool { return o.Key() == ref.Key() })
-	})
-	return nil
 }
 
 // sameAsApplied reports whether the new revision changes nothing on this node.
@@ -203,33 +183,25 @@ func (s *source) plan(ctx context.Context, state gitops.SourceState, caps gitops
 	if err != nil {
 		return plan, err
 	}
-	plan.UnhealthyBefore, err = s.excused(ctx, state, t, plan.UnhealthyBefore)
-	return plan, err
+	return plan, s.answer(ctx, &plan, t.since)
 }
 
-// excused is the objects that cannot blame the attempt: unhealthy now, and
-// unhealthy already before anything was written that is not made good yet. What
-// an attempt broke before it was cut short, or failed, is not old breakage.
-func (s *source) excused(ctx context.Context, state gitops.SourceState, t target, now []gitops.ObjectRef) ([]gitops.ObjectRef, error) {
-	first := int64(0)
-	if t.course == resume {
-		first = state.Open.ID
+// answer makes an attempt answer for what was broken since the cluster was last
+// healthy, by earlier attempts or by itself before it was cut short: only what
+// was unhealthy before the first of them cannot blame it. Otherwise the second
+// of two bad commits would pass for healthy.
+func (s *source) answer(ctx context.Context, plan *gitops.Plan, since int64) error {
+	if since == 0 || len(plan.UnhealthyBefore) == 0 {
+		return nil
 	}
-	for id := range t.dirty {
-		if first == 0 || id < first {
-			first = id
-		}
+	begun, err := s.journal().Plan(ctx, since)
+	if err != nil && gitops.ReasonOf(err) != gitops.NotFoundHere {
+		return err
 	}
-	if first == 0 || len(now) == 0 {
-		return now, nil
-	}
-	begun, err := s.journal().Plan(ctx, first)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(slices.Clone(now), func(ref gitops.ObjectRef) bool {
-		return !slices.ContainsFunc(begun.UnhealthyBefore, func(b gitops.ObjectRef) bool { return b.Key() == ref.Key() })
-	}), nil
+	plan.UnhealthyBefore = slices.DeleteFunc(plan.UnhealthyBefore, func(ref gitops.ObjectRef) bool {
+		return !slices.ContainsFunc(begun.UnhealthyBefore, func(o gitops.ObjectRef) bool { return o.Key() == ref.Key() })
+	})
+	return nil
 }
 
 // request is what is asked of the cluster. It reads the configuration and its

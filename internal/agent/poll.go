@@ -62,29 +62,35 @@ func (s *source) refuse(ctx context.Context, state gitops.SourceState, commit gi
 func (s *source) accept(ctx context.Context, state gitops.SourceState, verified verify.Commit, tag gitops.Hash) {
 	s.view.verifiedNow = true
 	s.head = verified
-	if acceptedHash(state) == verified.Hash() {
+	if acceptedHash(state) != verified.Hash() && !s.moveAccepted(ctx, verified, tag) {
 		return
 	}
+	// The hold kept back what was accepted when it was set. It is asked for at
+	// every poll: a crash may have come between the move and the release.
+	if h := state.Hold; h != nil && !h.Pin && h.HeldBack.Hash() != verified.Hash() {
+		if err := s.journal().SetHold(ctx, s.cfg.Name, nil); err != nil {
+			s.view.stall(err)
+			return
+		}
+		s.log.Info("hold released by a newer commit", "revision", verified.Revision(), "held", h.Revision)
+	}
+}
+
+// moveAccepted journals a revision as accepted.
+func (s *source) moveAccepted(ctx context.Context, verified verify.Commit, tag gitops.Hash) bool {
 	if verified.FirstSeen() {
 		if err := s.journal().PinIntroduction(ctx, s.cfg.Name, verified.Hash()); err != nil {
 			s.view.stall(err)
-			return
+			return false
 		}
 	}
 	at := gitops.At{Revision: verified.Revision(), Signer: verified.Signer(), Tag: tag, At: s.now()}
 	if err := s.journal().Accept(ctx, s.cfg.Name, at, false); err != nil {
 		s.view.stall(err)
-		return
+		return false
 	}
 	s.log.Info("revision accepted", "revision", at.Revision, "signer", at.Signer)
-	if h := state.Hold; h != nil && !h.Pin && state.Accepted != nil {
-		// The hold kept back what was accepted then; this is newer.
-		if err := s.journal().SetHold(ctx, s.cfg.Name, nil); err != nil {
-			s.view.stall(err)
-			return
-		}
-		s.log.Info("hold released by a newer commit", "revision", at.Revision, "held", h.Revision)
-	}
+	return true
 }
 
 // known is what this node holds already: Git sends only what is not below it.

@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,9 +73,9 @@ func (s *source) publish(state gitops.SourceState) {
 		Bundles:  bundles(v.want, v.health),
 		Problems: problems(v.health),
 		Pending:  refs(v.pending),
-		Drift:    gitops.DriftStatus{Detected: v.detected, Corrected: v.repaired, Objects: refs(v.drifted)},
+		Drift:    gitops.DriftStatus{Detected: v.detected, Corrected: v.repaired, Objects: refs(slices.Concat(v.drifted, v.fighting))},
 		Link:     s.cfg.Git.Link(),
-		Warnings: s.cfg.Verifier.Warnings(),
+		Warnings: slices.Concat(s.cfg.Verifier.Warnings(), warnings(*v)),
 	}
 	st.Link.NextPoll = s.cfg.Git.NextPoll()
 	if headRefused(*v, state) {
@@ -83,6 +84,15 @@ func (s *source) publish(state gitops.SourceState) {
 	v.conditions = conditions(*v, state, v.conditions, s.now())
 	st.Conditions = v.conditions
 	s.published.Store(&published{source: st, cluster: v.cluster, clusterAt: v.clusterAt})
+}
+
+// warnings names who else wants to have objects of ours.
+func warnings(v view) []string {
+	var out []string
+	for _, c := range v.fighting {
+		out = append(out, fmt.Sprintf("%s is changed back again and again: somebody else manages it too; its repair backs off", c.Ref))
+	}
+	return out
 }
 
 func bundles(want gitops.Manifests, h gitops.Health) []gitops.BundleStatus {

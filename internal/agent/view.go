@@ -28,6 +28,7 @@ type view struct {
 	failed   *gitops.Attempt
 	pending  []gitops.Change
 	drifted  []gitops.Change
+	fighting []gitops.Change // drift that somebody keeps causing
 	detected int
 	repaired int
 
@@ -99,3 +100,6 @@ func (v *view) sawHealth(want gitops.Manifests, h gitops.Health) {
 	v.want = want
 	v.health = h
 }
+
+// differ is how many objects are known to differ from Git and are not repaired.
+func (v *view) differ() int { return len(v.drifted) + len(v.fighting) }
