@@ -4,6 +4,7 @@ package agent_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/edgeagent/edgeagent/internal/agent"
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/journal"
 	"github.com/edgeagent/edgeagent/internal/verify"
 )
 
@@ -120,6 +122,35 @@ func TestRollbackFromAFailedRevisionThatWasLeft(t *testing.T) {
 		w.run()
 		w.rollback("", false)
 		w.runs(two, content{"a": "2"})
+	})
+}
+
+// crashing is a journal that cannot release a hold.
+type crashing struct{ *journal.Journal }
+
+func (crashing) SetHold(context.Context, string, *gitops.Hold) error {
+	return errors.New("the power is gone")
+}
+
+// The newer commit is accepted, and the power fails before the hold is gone.
+func TestHoldIsReleasedAfterACrash(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.healthy(content{"a": "1"})
+		w.healthy(content{"a": "2"})
+		w.run()
+		w.rollback("", false)
+		w.stop()
+		w.cfg.Journal = crashing{w.journal}
+		three := w.push(content{"a": "3"})
+		w.restart()
+		w.once()
+		if state := w.state(); state.Hold == nil || state.Accepted.Revision != three {
+			t.Fatalf("hold = %+v, accepted = %+v; want the crash in between", state.Hold, state.Accepted)
+		}
+		w.cfg.Journal = w.journal
+		w.restart()
+		w.once()
+		w.runs(three, content{"a": "3"})
 	})
 }
 
