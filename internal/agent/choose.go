@@ -55,10 +55,22 @@ type target struct {
 func choose(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitops.At, mode RollbackMode, now time.Time) target {
 	dirty := undonePending(attempts)
 	t := destination(state, attempts, healthy, dirty, mode, now)
-	if t.since = oldest(dirty); t.since == 0 && state.Open != nil && state.Open.Phase != gitops.PhaseHealthy {
-		t.since = state.Open.ID
-	}
+	t.since = answersSince(t, state, dirty)
 	return t
+}
+
+// answersSince is the attempt from whose beginning on breakage counts against
+// the target. A rollback answers for itself only: what broke during the attempt
+// that it takes back, a camera that somebody unplugged, must not fail it too.
+func answersSince(t target, state gitops.SourceState, dirty map[int64]bool) int64 {
+	first := oldest(dirty)
+	if t.cause == gitops.CauseRollback {
+		first = 0
+	}
+	if first == 0 && state.Open != nil && state.Open.Phase != gitops.PhaseHealthy && (t.course == resume || t.cause != gitops.CauseRollback) {
+		return state.Open.ID
+	}
+	return first
 }
 
 // destination is choose without what the way there has to answer for.

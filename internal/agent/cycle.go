@@ -121,6 +121,7 @@ func (s *source) atRest(state gitops.SourceState) bool {
 func (s *source) fallBack(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, attempts []gitops.Attempt, healthy []gitops.At) bool {
 	dirty := undonePending(attempts)
 	t := backward(state, attempts, healthy, dirty, newest(dirty), s.cfg.Rollback)
+	t.since = answersSince(t, state, dirty)
 	switch t.course {
 	case resume:
 		return s.resume(ctx, state, caps, t)

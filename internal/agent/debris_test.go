@@ -95,3 +95,37 @@ func TestWhatWasUnhealthyBeforeDoesNotBlock(t *testing.T) {
 		w.healthy(content{"a": "2", "camera": "plugged"})
 	})
 }
+
+// A camera that is unplugged during an update fails the update, and nothing more.
+func TestWhatBrokeDuringAnUpdateDoesNotFailItsRollback(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.healthy(content{"a": "1", "camera": "plugged"})
+		two := w.healthy(content{"a": "2", "camera": "plugged"})
+		w.push(content{"a": "slow", "camera": "plugged"})
+		w.run()
+		w.sleep(time.Minute)
+		w.cluster.set(func(c *cluster) { c.sick = []string{"plugged"} })
+		w.sleep(time.Minute)
+		w.runs(two, content{"a": "2", "camera": "plugged"})
+		w.history("update Pruned", "update Pruned", "update Failed CrashLoop", "rollback Pruned")
+	})
+}
+
+// The attempt that is gone on with while the newest commit does not render.
+func TestResumedOlderRevisionAnswersForWhatItBroke(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one := w.healthy(content{"a": "1", "b": "1"})
+		w.push(content{"a": "slow", "b": "2"})
+		w.run()
+		w.sleep(time.Minute)
+		broken := w.push(content{"a": "never"})
+		w.renderer.broken[broken.Hash()] = gitops.InvalidManifest
+		w.sleep(time.Minute)
+		w.restart()
+		w.cluster.edit("b", "edited") // so that there is something to write
+		w.run()
+		w.sleep(10 * time.Minute)
+		w.runs(one, content{"a": "1", "b": "1"})
+		w.history("update Pruned", "update Failed HealthTimeout", "rollback Pruned")
+	})
+}
