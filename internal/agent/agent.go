@@ -128,6 +128,7 @@ func (a *Agent) goOn() {
 	for _, s := range a.sources {
 		if old, err := a.cfg.Replaces.source(s.cfg.Name); err == nil {
 			s.view.cycles = old.published.Load().source.Cycle
+			s.underway = old.underway // a reload is no crash: the attempt is not resumed, it goes on
 			s.publish(gitops.SourceState{Source: s.cfg.Name})
 		}
 	}

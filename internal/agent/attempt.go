@@ -17,9 +17,8 @@ type work struct {
 	target  target
 	state   gitops.SourceState
 	caps    gitops.Capabilities
-	changes []gitops.Change // everything this process wrote for it
-	// touched is set before the first write: until then the cluster is as it was.
-	touched bool
+	changes []gitops.Change // everything this cycle wrote for it
+	left    error           // why a rollback could not delete everything
 }
 
 // attempt carries a plan out, phase by phase. Before the first write the
@@ -34,12 +33,12 @@ func (s *source) attempt(ctx context.Context, state gitops.SourceState, caps git
 	s.view.planned(plan)
 	s.view.settled = false
 	w := &work{attempt: a, plan: plan, target: t, state: state, caps: caps}
-	for _, step := range s.steps(a.Cause) {
+	for _, step := range s.steps(t) {
 		if err := step(ctx, w); err != nil {
 			return s.fail(ctx, w, err)
 		}
 	}
-	delete(s.resumed, a.ID)
+	s.underway = underway{}
 	s.log.Info("converged", "revision", a.Revision, "attempt", a.ID, "cause", a.Cause)
 	s.look(ctx, plan.Manifests)
 	s.view.settled = s.view.stalled == nil
@@ -84,7 +83,7 @@ func (s *source) begin(ctx context.Context, state gitops.SourceState, t target, 
 		}
 		a, err := s.journal().Resume(ctx, state.Open.ID)
 		if err == nil {
-			s.resumed[a.ID] = healthLeft(a, s.cfg.Health.Timeout)
+			s.underway = underway{attempt: a.ID, left: healthLeft(a, s.cfg.Health.Timeout), touched: true}
 			s.log.Info("attempt resumed", "revision", a.Revision, "attempt", a.ID, "phase", a.Phase, "resumes", a.Resumes)
 		}
 		return a, err
@@ -98,7 +97,7 @@ func (s *source) begin(ctx context.Context, state gitops.SourceState, t target, 
 		Undoes: t.undoes, Signer: signer, HealthTimeout: s.cfg.Health.Timeout, Supersedes: t.supersedes,
 	})
 	if err == nil {
-		s.resumed[a.ID] = s.cfg.Health.Timeout
+		s.underway = underway{attempt: a.ID, left: s.cfg.Health.Timeout}
 		s.log.Info("attempt begun", "revision", a.Revision, "attempt", a.ID, "cause", a.Cause, "objects", len(plan.Apply), "deletions", len(plan.Prune)+len(plan.DeleteFirst))
 	}
 	return a, err
@@ -107,16 +106,20 @@ func (s *source) begin(ctx context.Context, state gitops.SourceState, t target, 
 // working reports whether this process began or resumed the attempt, so that
 // waiting for the cluster does not count as a restart.
 func (s *source) working(attempt int64) bool {
-	_, ok := s.resumed[attempt]
-	return ok
+	return s.underway.attempt == attempt
 }
 
 type step func(ctx context.Context, w *work) error
 
 // steps are the phases in order. A rollback prunes before health: the objects
-// of the failed revision may be what keeps the old one from being healthy.
-func (s *source) steps(cause gitops.Cause) []step {
-	if cause == gitops.CauseRollback {
+// of the failed revision may be what keeps the old one from being healthy. What
+// only deletes is not judged by health: the revision is healthy already, and
+// after that health alone undoes nothing.
+func (s *source) steps(t target) []step {
+	switch t.cause {
+	case gitops.CausePrune:
+		return []step{s.settledStep, s.pruneStep, s.finishStep}
+	case gitops.CauseRollback:
 		return []step{s.applyStep, s.pruneStep, s.healthStep, s.finishStep}
 	}
 	return []step{s.dryRunStep, s.applyStep, s.healthStep, s.pruneStep, s.finishStep}
@@ -134,10 +137,15 @@ func (s *source) dryRunStep(ctx context.Context, w *work) error {
 
 func (s *source) applyStep(ctx context.Context, w *work) error {
 	if w.attempt.Phase == gitops.PhaseHealthy {
-		return nil // only the prune is left
+		// Only the prune is left. It may be denied for long, and drift is
+		// repaired meanwhile.
+		if len(w.plan.Apply) > 0 {
+			s.repair(ctx, w.plan)
+		}
+		return nil
 	}
 	s.stage(ctx, gitops.StageApplying)
-	w.touched = true
+	s.underway.touched = true
 	changes, err := s.cluster().Apply(ctx, w.plan, s.progress(ctx))
 	w.changes = append(w.changes, changes...)
 	if err != nil {
@@ -151,7 +159,7 @@ func (s *source) applyStep(ctx context.Context, w *work) error {
 	if w.attempt.Phase != gitops.PhaseIntent {
 		return s.journal().Record(ctx, s.cfg.Name, itemsOf(changes))
 	}
-	return s.advance(ctx, w, gitops.PhaseApplied, gitops.Outcome{Changes: changes, Inventory: itemsOf(changes), HealthLeft: s.resumed[w.attempt.ID]})
+	return s.advance(ctx, w, gitops.PhaseApplied, gitops.Outcome{Changes: changes, Inventory: itemsOf(changes), HealthLeft: s.underway.left})
 }
 
 func (s *source) healthStep(ctx context.Context, w *work) error {
@@ -175,16 +183,39 @@ func (s *source) healthStep(ctx context.Context, w *work) error {
 	return nil
 }
 
+// settledStep moves an attempt that writes nothing up to its deletions.
+func (s *source) settledStep(ctx context.Context, w *work) error {
+	for _, next := range []gitops.Phase{gitops.PhaseApplied, gitops.PhaseHealthy} {
+		if !w.attempt.Phase.MayMove(next) {
+			continue
+		}
+		if err := s.advance(ctx, w, next, gitops.Outcome{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pruneStep deletes what left the set. In a rollback, an object that cannot be
+// deleted must not keep the node from its last healthy revision: the deletion
+// is tried again once that is healthy.
 func (s *source) pruneStep(ctx context.Context, w *work) error {
 	s.stage(ctx, gitops.StagePruning)
 	changes, err := s.cluster().Prune(ctx, w.plan)
 	w.changes = append(w.changes, changes...)
+	if gitops.ReasonOf(err) == gitops.PruneFailed && w.attempt.Phase != gitops.PhaseHealthy {
+		w.left = err
+		return nil
+	}
 	return err
 }
 
 // finishStep shrinks the inventory to what is really there and closes the
 // attempt.
 func (s *source) finishStep(ctx context.Context, w *work) error {
+	if w.left != nil {
+		return w.left
+	}
 	owned, err := s.journal().Owned(ctx, s.cfg.Name)
 	if err != nil {
 		return err
@@ -212,6 +243,15 @@ func (s *source) advance(ctx context.Context, w *work, to gitops.Phase, o gitops
 // fail ends an attempt that met an error, or leaves it open, as decide says.
 func (s *source) fail(ctx context.Context, w *work, err error) (again bool) {
 	a, v := w.attempt, decide(ctx, err)
+	if v == stop || v == wait {
+		// The attempt goes on later. What was written is recorded now: it is
+		// ours, and hooks that completed do not run again.
+		if items := itemsOf(w.changes); len(items) > 0 {
+			if err := s.journal().Record(context.WithoutCancel(ctx), s.cfg.Name, items); err != nil {
+				s.log.Warn("record what was written", "err", err)
+			}
+		}
+	}
 	if v == stop {
 		return ctx.Err() == nil // superseded: the next cycle takes the newer order
 	}
@@ -225,11 +265,12 @@ func (s *source) fail(ctx context.Context, w *work, err error) (again bool) {
 	if reason == "" {
 		reason = gitops.ApplyFailed
 	}
-	delete(s.resumed, a.ID)
+	touched := s.underway.touched
+	s.underway = underway{}
 	if jErr := s.journal().Advance(ctx, a.ID, gitops.PhaseFailed, gitops.Outcome{
 		Changes: w.changes, Inventory: itemsOf(w.changes), Reason: reason, Message: err.Error(),
 		Remember:  v == rollBack && a.Cause != gitops.CauseRollback,
-		Untouched: !w.touched,
+		Untouched: !touched,
 	}); jErr != nil {
 		return s.outOfReach(ctx, jErr)
 	}

@@ -76,7 +76,7 @@ func answersSince(t target, state gitops.SourceState, dirty map[int64]bool) int6
 // destination is choose without what the way there has to answer for.
 func destination(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitops.At, dirty map[int64]bool, mode RollbackMode, now time.Time) target {
 	if state.Hold != nil {
-		return held(state, attempts, dirty)
+		return held(state, attempts, dirty, now)
 	}
 	if state.Accepted == nil {
 		return target{course: rest}
@@ -86,11 +86,17 @@ func destination(state gitops.SourceState, attempts []gitops.Attempt, healthy []
 		return forward(state, dirty)
 	}
 	t := backward(state, attempts, healthy, dirty, failed.ID, mode)
+	if due := rollbackDue(attempts); t.course == rollback && now.Before(due) {
+		t = target{course: rest, retryAt: due, failed: failed}
+		return t
+	}
 	t.failed = failed
 	// Before anything was ever healthy there is nothing to go back to: the
 	// revision is tried again, whoever is to blame.
 	if state.Healthy == nil || !isRemembered(state, failed) {
-		t.retryAt = retryAt(attempts, failed)
+		// Not later than the longest wait from now: the clock may have been
+		// years ahead when the attempt ended.
+		t.retryAt = earliest(retryAt(attempts, failed), now.Add(retryMost))
 		if !now.Before(t.retryAt) && state.Open == nil {
 			return target{course: update, revision: state.Accepted.Revision, cause: gitops.CauseRetry}
 		}
@@ -138,7 +144,7 @@ func backward(state gitops.SourceState, attempts []gitops.Attempt, healthy []git
 }
 
 // held stays on, or goes to, the revision that a person chose.
-func held(state gitops.SourceState, attempts []gitops.Attempt, dirty map[int64]bool) target {
+func held(state gitops.SourceState, attempts []gitops.Attempt, dirty map[int64]bool, now time.Time) target {
 	h := state.Hold
 	if state.Open != nil && state.Open.Digest == h.Digest && state.Open.Cause == gitops.CauseRollback {
 		return resumed(state.Open, undoneBy(state.Open, attempts))
@@ -153,8 +159,11 @@ func held(state gitops.SourceState, attempts []gitops.Attempt, dirty map[int64]b
 		t.supersedes = state.Open.ID
 	}
 	// A rollback to the held revision that failed is not tried in a loop.
-	if len(attempts) > 0 && failedRollbackTo(attempts[0], h.Digest) {
-		return target{course: rest, failed: &attempts[0]}
+	if len(attempts) > 0 && failedRollbackTo(attempts[0], h.Digest) && !attempts[0].Started.Before(h.At) {
+		due := rollbackDue(attempts)
+		if due.IsZero() || now.Before(due) {
+			return target{course: rest, failed: &attempts[0], retryAt: due}
+		}
 	}
 	return t
 }

@@ -21,7 +21,7 @@ func (s *source) update(ctx context.Context, state gitops.SourceState, caps gito
 	if err != nil {
 		return true, s.outOfReach(ctx, err)
 	}
-	if failed != nil && t.cause != gitops.CauseRetry {
+	if failed != nil && t.cause != gitops.CauseRetry && state.Healthy != nil {
 		// Another commit that renders to what failed: trying it again would
 		// break the node again.
 		s.view.failed = failed
@@ -56,8 +56,9 @@ func (s *source) sameAsApplied(state gitops.SourceState, t target, want gitops.M
 // resume goes on with the open attempt, after a restart or after the cluster
 // was away. A restart counts; the fourth fails the attempt.
 func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
-	if state.Open.Resumes >= maxResumes && !s.working(state.Open.ID) {
-		return s.fail(ctx, &work{attempt: *state.Open, touched: true}, resumedTooOften(*state.Open))
+	if state.Open.Resumes >= maxResumes && state.Open.Phase != gitops.PhaseHealthy && !s.working(state.Open.ID) {
+		s.underway = underway{attempt: state.Open.ID, touched: true}
+		return s.fail(ctx, &work{attempt: *state.Open}, resumedTooOften(*state.Open))
 	}
 	want, err := s.manifests(ctx, t)
 	if err != nil {
@@ -75,6 +76,10 @@ func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gito
 // neither Git nor a network.
 func (s *source) rollBackTo(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
 	s.stage(ctx, gitops.StageRollingBack)
+	if err := s.stillTrusted(ctx, t.revision); err != nil {
+		s.blame(ctx, "roll back", t.revision, err)
+		return false
+	}
 	want, err := s.manifests(ctx, t)
 	if err != nil {
 		return s.outOfReach(ctx, err)
@@ -100,15 +105,18 @@ func (s *source) keep(ctx context.Context, state gitops.SourceState, caps gitops
 		return false
 	}
 	s.view.planned(plan)
-	if len(plan.Prune)+len(plan.DeleteFirst) > 0 {
-		t.cause = gitops.CauseUpdate
-		return s.attempt(ctx, state, caps, t, plan)
-	}
+	repaired := true
 	plan.Apply, s.view.fighting = s.fights.due(plan.Apply, s.now())
 	if len(plan.Apply) > 0 {
-		s.repair(ctx, plan)
+		repaired = s.repair(ctx, plan)
 	}
-	if state.ClusterUID != caps.ClusterUID {
+	if doomed := slices.Concat(plan.Prune, plan.DeleteFirst); len(doomed) > 0 {
+		plan.Apply, plan.DeleteFirst, plan.Prune = nil, nil, doomed
+		t.cause = gitops.CausePrune
+		return s.attempt(ctx, state, caps, t, plan)
+	}
+	// A cluster that was rebuilt is known as such until everything is back.
+	if state.ClusterUID != caps.ClusterUID && repaired && ctx.Err() == nil {
 		if err := s.journal().SetClusterUID(ctx, s.cfg.Name, caps.ClusterUID); err != nil {
 			return s.outOfReach(ctx, err)
 		}
@@ -120,7 +128,7 @@ func (s *source) keep(ctx context.Context, state gitops.SourceState, caps gitops
 
 // repair writes drifted objects back. No attempt is opened: every object is
 // in the inventory already, and a crash half way is just more drift.
-func (s *source) repair(ctx context.Context, plan gitops.Plan) {
+func (s *source) repair(ctx context.Context, plan gitops.Plan) (done bool) {
 	s.stage(ctx, gitops.StageApplying)
 	s.view.driftSeen(plan.Apply)
 	changes, err := s.cluster().Apply(ctx, plan, s.progress(ctx))
@@ -136,12 +144,14 @@ func (s *source) repair(ctx context.Context, plan gitops.Plan) {
 	s.view.driftCorrected(changes)
 	s.fights.repaired(changes, s.now())
 	for _, c := range changes {
-		s.log.Info("drift corrected", "object", c.Ref.String(), "action", c.Action)
+		if c.Action == gitops.Created || c.Action == gitops.Configured {
+			s.log.Info("drift corrected", "object", c.Ref.String(), "action", c.Action)
+		}
 	}
-	if err != nil && ctx.Err() == nil {
-		s.view.stall(err)
+	if err != nil && ctx.Err() == nil && s.view.stall(err) {
 		s.log.Warn("drift not corrected", "err", err)
 	}
+	return err == nil
 }
 
 // look refreshes the health that the status shows. After Healthy, health alone

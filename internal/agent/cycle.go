@@ -44,8 +44,12 @@ func (s *source) cycle(ctx context.Context) (again bool) {
 		return s.outOfReach(ctx, err)
 	}
 	s.view.clusterAnswered(caps, s.now())
-	s.away = 0
-	return s.converge(ctx, state, caps)
+	before := s.away
+	again = s.converge(ctx, state, caps)
+	if s.away == before {
+		s.away = 0 // the cycle went through: the next one is due at its time
+	}
+	return again
 }
 
 // outOfReach backs off without blame: k3s may not be up yet, or be away for

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -113,7 +114,7 @@ func nextOlder(healthy []gitops.At, attempts []gitops.Attempt, limit int) (gitop
 		if a.Phase == gitops.PhaseHealthy || a.Phase == gitops.PhasePruned {
 			break
 		}
-		if a.Cause == gitops.CauseRollback && a.Phase == gitops.PhaseFailed && a.Reason != gitops.Superseded {
+		if a.Cause == gitops.CauseRollback && a.Phase == gitops.PhaseFailed && a.Reason != gitops.Superseded && !hostsFault(a) {
 			tried[a.Digest] = true
 		}
 	}
@@ -144,4 +145,31 @@ func retryAt(attempts []gitops.Attempt, failed *gitops.Attempt) time.Time {
 		}
 	}
 	return failed.Ended.Add(wait)
+}
+
+// hostsFault reports whether an attempt failed through the node, not through
+// what it was to run.
+func hostsFault(a gitops.Attempt) bool {
+	return decide(context.Background(), &gitops.Error{Reason: a.Reason}) != rollBack
+}
+
+// rollbackDue is when a rollback that failed through the host is tried again,
+// zero when the newest attempt is none of that kind.
+func rollbackDue(attempts []gitops.Attempt) time.Time {
+	if len(attempts) == 0 {
+		return time.Time{}
+	}
+	wait := retryFirst
+	for i, a := range attempts {
+		if a.Cause != gitops.CauseRollback || a.Phase != gitops.PhaseFailed || !hostsFault(a) {
+			if i == 0 {
+				return time.Time{}
+			}
+			break
+		}
+		if i > 0 {
+			wait = min(wait*2, retryMost)
+		}
+	}
+	return attempts[0].Ended.Add(wait)
 }

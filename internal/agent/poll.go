@@ -33,13 +33,22 @@ func (s *source) poll(ctx context.Context, state gitops.SourceState) {
 	s.stage(ctx, gitops.StageVerifying)
 	verified, err := s.cfg.Verifier.Verify(ctx, commit, acceptedHash(state))
 	switch {
-	case err != nil && (isShutdown(ctx, err) || gitops.ReasonOf(err) == gitops.Incomplete || gitops.ReasonOf(err) == gitops.StoreFailed):
-		s.view.pullFailed(err) // an object is missing: the link's fault, not the commit's
+	case err != nil && (isShutdown(ctx, err) || noDecision(err)):
+		s.view.pullFailed(err) // an object is missing or damaged: not the commit's fault
 	case err != nil:
 		s.refuse(ctx, state, commit, err)
 	default:
 		s.accept(ctx, state, verified, commit.Tag)
 	}
+}
+
+// noDecision reports errors that say nothing about the commit.
+func noDecision(err error) bool {
+	switch gitops.ReasonOf(err) {
+	case gitops.Incomplete, gitops.StoreFailed, gitops.Corrupt, "":
+		return true
+	}
+	return false
 }
 
 // refuse records why a head was turned down. The same refusal is recorded

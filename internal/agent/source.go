@@ -44,11 +44,19 @@ type source struct {
 	head     verify.Commit // the accepted commit, verified by this process
 	rendered renderedOnce
 	fights   fights
-	resumed  map[int64]time.Duration // health time left of attempts that this process works on
-	away     int                     // cycles in a row without cluster or journal
+	underway underway
+	away     int // cycles in a row without cluster or journal
 	pollNow  bool
 	retryNow bool // a failed revision is due whenever its time would come
 	retryAt  time.Time
+}
+
+// underway is what this process knows of the open attempt that it works on, over
+// all cycles that it takes. A configuration that is reloaded hands it on.
+type underway struct {
+	attempt int64         // 0 when there is none
+	left    time.Duration // of the time that it may take to become healthy
+	touched bool          // the cluster was written to
 }
 
 // order is what a person asked for, carried out between two steps of the loop.
@@ -62,7 +70,7 @@ func newSource(a *Agent, cfg SourceConfig) *source {
 		cfg: cfg, agent: a, now: a.cfg.Now,
 		log:    a.cfg.Log.With("source", cfg.Name),
 		orders: make(chan order), wakes: make(chan struct{}, 1),
-		fights: fights{}, resumed: map[int64]time.Duration{},
+		fights: fights{},
 	}
 	s.touch()
 	s.publish(gitops.SourceState{Source: cfg.Name})

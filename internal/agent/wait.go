@@ -30,7 +30,7 @@ func (s *source) waitHealthy(ctx context.Context, w *work) (gitops.Health, error
 	}
 	done := make(chan result, 1)
 	looks := make(chan gitops.Health, 1)
-	began, timeout := s.now(), s.resumed[w.attempt.ID]
+	began, timeout := s.now(), s.underway.left
 	saved := began
 	go func() {
 		health, err := s.cluster().Wait(waitCtx, gitops.HealthRequest{
@@ -46,7 +46,7 @@ func (s *source) waitHealthy(ctx context.Context, w *work) (gitops.Health, error
 		done <- result{health, err}
 	}()
 	defer func() {
-		s.resumed[w.attempt.ID] = max(timeout-s.now().Sub(began), leastHealthTime)
+		s.underway.left = max(timeout-s.now().Sub(began), leastHealthTime)
 	}()
 	for {
 		poll := time.NewTimer(s.cfg.Git.NextPoll().Sub(s.now()))

@@ -53,6 +53,7 @@ const (
 	CauseDrift    Cause = "drift"    // the cluster moved away from the revision
 	CauseRollback Cause = "rollback" // the revision failed, or a person asked
 	CauseRetry    Cause = "retry"    // the same revision again
+	CausePrune    Cause = "prune"    // only deletions, e.g. after a person confirmed them
 )
 
 // Attempt is one try to bring the cluster to a revision.

@@ -101,7 +101,7 @@ func moveState(ctx context.Context, tx *sql.Tx, a gitops.Attempt, to gitops.Phas
 		a.Source, a.Revision, at.Revision, a.Digest); err != nil {
 		return err
 	}
-	return addHealthy(ctx, tx, a.Source, at, a.Cause == gitops.CauseRollback || a.Undoes != 0)
+	return addHealthy(ctx, tx, a.Source, at, a.Cause == gitops.CauseRollback || a.Cause == gitops.CausePrune || a.Undoes != 0)
 }
 
 func spendPermission(ctx context.Context, tx *sql.Tx, source string, changes []gitops.Change) error {
