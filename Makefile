@@ -10,7 +10,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS  = -s -w -X main.version=$(VERSION)
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.built=$(SOURCE_DATE_EPOCH)
 GO_BUILD = go build -ldflags "$(LDFLAGS)"
 
 # The control plane says which Kubernetes it is: charts decide by it.

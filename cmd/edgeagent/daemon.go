@@ -120,6 +120,9 @@ func (d *daemon) awaitConfig(ctx context.Context, cfg config.Config, ended chan 
 		why := fmt.Sprintf("the changed configuration is not used, the one from before stays: %v", err)
 		d.refused.Store(&why)
 		d.log.Error("changed configuration refused", "err", err)
+		if err := d.current.Load().ReloadKeys(); err != nil {
+			d.log.Error("read the keys again", "err", err)
+		}
 	}
 }
 

@@ -21,8 +21,12 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-// version is set when a release is built.
-var version = "dev"
+// Set when a release is built: its version, and the time of its commit in
+// seconds since 1970.
+var (
+	version = "dev"
+	built   = ""
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/edgeagent/edgeagent/internal/agent"
 	"github.com/edgeagent/edgeagent/internal/config"
@@ -66,7 +68,7 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 	if sc.Verifier, err = verify.New(verify.Config{
 		Source: s.Name, Mode: s.Trust.Mode, Introduction: introduction, Pinned: introduction != s.Trust.Introduction,
 		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Revoked: s.Trust.Revoked,
-		Insecure: s.Insecure, TagOf: d.tagOf(s.Name),
+		Insecure: s.Insecure, TagOf: d.tagOf(s.Name), Floor: builtAt(),
 	}, d.objects); err != nil {
 		return sc, err
 	}
@@ -91,6 +93,16 @@ func (d *daemon) introduction(ctx context.Context, s config.Source) (string, err
 		return string(state.Introduction), nil
 	}
 	return config.FirstSeen, nil
+}
+
+// builtAt is a time that has certainly passed. On a node without a clock that
+// keeps running, keys are not judged earlier than that.
+func builtAt() time.Time {
+	seconds, err := strconv.ParseInt(built, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
 }
 
 // tagOf finds the signed tag under which a revision was accepted.

@@ -24,10 +24,16 @@ const (
 	settleFor = 300 * time.Millisecond
 )
 
-// watched is the files whose change matters here. The kubeconfig is read again
-// by the cluster's client itself.
+// watched is the files whose change matters here: the configuration, and the
+// keys that it names. The kubeconfig and credentials are read again by those
+// who use them, and some change every few minutes.
 func watched(cfg config.Config) []string {
-	return slices.DeleteFunc(cfg.Files(), func(f string) bool { return f == cfg.Cluster.Kubeconfig })
+	own := []string{cfg.Cluster.Kubeconfig}
+	for _, s := range cfg.Sources {
+		own = append(own, s.Auth.UsernameFile, s.Auth.PasswordFile, s.Auth.SSHKeyFile, s.Auth.KnownHostsFile,
+			s.Auth.CAFile, s.Auth.ClientCertFile, s.Auth.ClientKeyFile)
+	}
+	return slices.DeleteFunc(cfg.Files(), func(f string) bool { return slices.Contains(own, f) })
 }
 
 // awaitChange returns when what the files hold has another digest than sum, or

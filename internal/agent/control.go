@@ -160,6 +160,16 @@ func (a *Agent) removeDeparted(ctx context.Context, name string, prune bool, unk
 	return a.forget(ctx, name, prune)
 }
 
+// ReloadKeys has every source read its key files again, for when the rest of a
+// changed configuration cannot be used: a revocation is never put off.
+func (a *Agent) ReloadKeys() error {
+	var errs []error
+	for _, s := range a.sources {
+		errs = append(errs, s.cfg.Verifier.Reload())
+	}
+	return errors.Join(errs...)
+}
+
 // AcceptIdentity goes on under the node's new name.
 func (a *Agent) AcceptIdentity(ctx context.Context) error {
 	if err := a.cfg.Journal.SetNodeName(ctx, a.cfg.Node.Name); err != nil {

@@ -26,6 +26,8 @@ type Verifier interface {
 	Again(ctx context.Context, rev gitops.Revision) (verify.Commit, error)
 	Explain(ctx context.Context, c gitops.Commit, accepted gitops.Hash) ([]gitops.Decision, error)
 	Warnings() []string
+	// Reload reads the key files again.
+	Reload() error
 }
 
 // Renderer turns a verified tree into manifests.

@@ -24,6 +24,7 @@ var cases = []struct {
 	{"unsigned_commit_inside_a_merge_is_refused", unsignedInsideMerge},
 	{"unknown_signer_is_refused", unknownSigner},
 	{"force_push_back_is_refused", forcePushBack},
+	{"broken_revocation_file_lets_nothing_through", brokenRevocations},
 	{"tag_mode_needs_signed_tag", tagMode},
 
 	{"deleted_object_comes_back", deletedObject},

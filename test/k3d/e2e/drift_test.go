@@ -10,11 +10,10 @@ import (
 
 func deletedObject(s *scene) {
 	s.app("web:1")
-	s.source["interval"] = "5s"
 	s.start()
 	s.ready(s.push("first"))
 	s.deleteConfigMap("settings")
-	// Nobody asks: the interval alone has to bring it back.
+	// Nobody asks, and the interval is an hour: the deletion itself is seen.
 	s.eventually("the deleted ConfigMap to come back", func() bool { return s.has("settings") })
 	s.eventually("the repair to be counted", func() bool { return s.status().Drift.Corrected >= 1 })
 }

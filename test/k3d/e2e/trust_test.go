@@ -3,6 +3,10 @@
 package e2e_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
+
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
@@ -92,6 +96,27 @@ func forcePushBack(s *scene) {
 		s.forcePushHead()
 		return old, old
 	}, gitops.RolledBack)
+}
+
+// brokenRevocations breaks the file of revoked keys while the agent runs: the
+// changed configuration is refused, and yet nothing new may be let through.
+func brokenRevocations(s *scene) {
+	revoked := filepath.Join(s.dir, "revoked")
+	s.must(os.WriteFile(revoked, nil, 0o600))
+	s.source["trust"].(map[string]any)["revoked"] = revoked
+	s.refused(func() (head, culprit gitops.Hash) {
+		s.must(os.WriteFile(revoked, []byte("not a key\n"), 0o600))
+		s.eventually("the broken file to be noticed", func() bool {
+			return strings.Contains(s.mustCLI("status", "-o", "json"), revoked)
+		})
+		s.evil()
+		return s.push("signed, but who knows whether the key is revoked"), ""
+	}, gitops.TrustMissing)
+	s.must(os.WriteFile(revoked, nil, 0o600))
+	s.eventually("the repaired file to be read", func() bool { return s.sync().Ready() })
+	if got := s.configMap("settings"); got != "evil" {
+		s.t.Errorf("settings = %q, want the commit to be let through after the repair", got)
+	}
 }
 
 func tagMode(s *scene) {
