@@ -65,11 +65,10 @@ func apiServerDown(s *scene) {
 	s.start()
 	s.ready(s.push("good"))
 	s.must(s.cluster.KillAPIServer())
-	s.sync()
-	st := s.status()
-	if c := st.Condition(gitops.ConditionStalled); c.Status != "True" || c.Reason != gitops.APIUnreachable {
-		s.t.Errorf("Stalled = %+v, want True for APIUnreachable", c)
-	}
+	s.eventually("the API server to be missed", func() bool {
+		c := s.status().Condition(gitops.ConditionStalled)
+		return c.Status == "True" && c.Reason == gitops.APIUnreachable
+	})
 	s.app("web:2")
 	head := s.push("while the API server is away")
 	s.sync()
