@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,9 +143,10 @@ func (a *Agent) Status() gitops.Status {
 		Version: a.cfg.Version, Node: a.cfg.Node,
 		Sources: make([]gitops.SourceStatus, 0, len(a.sources)),
 	}
+	st.Node.Labels = maps.Clone(st.Node.Labels)
 	for _, s := range a.sources {
 		seen := s.published.Load()
-		st.Sources = append(st.Sources, seen.source)
+		st.Sources = append(st.Sources, snapshot(seen.source))
 		// The newest look at the cluster counts, whichever source took it.
 		if seen.clusterAt.After(time.Time{}) && (st.Cluster == gitops.ClusterStatus{} || seen.cluster.Reachable) {
 			st.Cluster = seen.cluster
