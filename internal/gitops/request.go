@@ -41,6 +41,7 @@ type HealthRequest struct {
 	Timeout time.Duration
 	// Stable is how long everything has to stay Current.
 	Stable time.Duration
-	// Progress is called with each look; it must not block.
+	// Progress is called after each look, with the newest answer there is: with
+	// none while the API server has not answered yet. It must not block.
 	Progress func(Health)
 }

@@ -45,6 +45,12 @@ type apply struct {
 // Apply writes the plan's objects, in order. One object that fails does not
 // stop those that do not depend on it: all changes are returned beside the
 // error. When ctx ends, what was written so far is returned with its error.
+//
+// Progress is called, never twice at once, with each object that is done, and
+// with the same numbers after each look while Apply waits: for health between
+// two steps, or for an object to be gone. Looks are seconds apart at most while
+// the API server answers, so who hears nothing for minutes watches a loop that
+// hangs. It must not block.
 func (c *Cluster) Apply(ctx context.Context, plan gitops.Plan, progress func(done, total int)) ([]gitops.Change, error) {
 	settled := completedBefore(plan)
 	if len(plan.Apply) == 0 && len(plan.DeleteFirst) == 0 {
@@ -53,7 +59,11 @@ func (c *Cluster) Apply(ctx context.Context, plan gitops.Plan, progress func(don
 	if err := c.announce(ctx, plan.Source, plan.Inventory); err != nil {
 		return nil, err
 	}
-	changes, err := c.clearWay(ctx, plan)
+	changes, err := c.clearWay(ctx, plan, func() {
+		if progress != nil {
+			progress(0, len(plan.Apply))
+		}
+	})
 	if err != nil {
 		return changes, err
 	}
@@ -216,6 +226,19 @@ func (a *apply) record(change gitops.Change, err error) {
 	if err != nil {
 		a.errs = append(a.errs, err)
 	}
+	a.report()
+}
+
+// looked tells the caller that the run is alive although no object is done: it
+// waits, and has just looked again.
+func (a *apply) looked() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.report()
+}
+
+// report is called with mu held, so that calls of progress come one by one.
+func (a *apply) report() {
 	if a.progress != nil {
 		a.progress(len(a.made), len(a.planned))
 	}

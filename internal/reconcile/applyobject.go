@@ -73,7 +73,7 @@ func (a *apply) prepare(ctx context.Context, m gitops.Manifest, r resource, chan
 		if err := a.c.remove(ctx, r, at, uid, metav1.DeletePropagationBackground); err != nil {
 			return err
 		}
-		return a.c.gone(ctx, r, at, uid, a.timeout(m.Bundle))
+		return a.c.gone(ctx, r, at, uid, a.timeout(m.Bundle), a.looked)
 	case change.Reason == becauseAdopted:
 		return a.c.fold(ctx, r, at, fromKubectl)
 	case change.Reason == becauseForeign:
@@ -90,7 +90,7 @@ func (a *apply) send(ctx context.Context, m gitops.Manifest, r resource, change 
 	switch {
 	case isImmutable(err) && change.Reason == gitops.BecauseReplaced:
 		// The old one was on its way out already.
-		if err := a.c.gone(ctx, r, at, types.UID(change.Item.UID), a.timeout(m.Bundle)); err != nil {
+		if err := a.c.gone(ctx, r, at, types.UID(change.Item.UID), a.timeout(m.Bundle), a.looked); err != nil {
 			return meta, err
 		}
 	case isImmutable(err) && change.Item.UID != "":
@@ -102,12 +102,12 @@ func (a *apply) send(ctx context.Context, m gitops.Manifest, r resource, change 
 		if err := a.c.remove(ctx, r, at, uid, metav1.DeletePropagationBackground); err != nil {
 			return meta, err
 		}
-		if err := a.c.gone(ctx, r, at, uid, a.timeout(m.Bundle)); err != nil {
+		if err := a.c.gone(ctx, r, at, uid, a.timeout(m.Bundle), a.looked); err != nil {
 			return meta, err
 		}
 	case err == nil && meta.DeletionTimestamp != nil:
 		// What was written goes away with the object: wait, and write it anew.
-		if err := a.c.gone(ctx, r, at, meta.UID, a.timeout(m.Bundle)); err != nil {
+		if err := a.c.gone(ctx, r, at, meta.UID, a.timeout(m.Bundle), a.looked); err != nil {
 			return meta, err
 		}
 	default:

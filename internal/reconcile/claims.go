@@ -163,8 +163,9 @@ func entries(o map[string]any, path ...string) []map[string]any {
 }
 
 // clearWay carries DeleteFirst out, and waits until the objects and what they
-// own are gone: only then is what they held free.
-func (c *Cluster) clearWay(ctx context.Context, plan gitops.Plan) ([]gitops.Change, error) {
+// own are gone: only then is what they held free. Looked is called after each
+// look at what is not gone yet.
+func (c *Cluster) clearWay(ctx context.Context, plan gitops.Plan, looked func()) ([]gitops.Change, error) {
 	var changes []gitops.Change
 	for _, change := range plan.DeleteFirst {
 		made, err := c.delete(ctx, plan.Source, change, metav1.DeletePropagationForeground)
@@ -177,7 +178,7 @@ func (c *Cluster) clearWay(ctx context.Context, plan gitops.Plan) ([]gitops.Chan
 		}
 		r, err := c.address(ctx, change.Ref, false, true)
 		if err == nil {
-			err = c.gone(ctx, r, placed{r.namespaceOf(change.Ref), change.Ref.Name}, types.UID(made.Item.UID), cleared(plan))
+			err = c.gone(ctx, r, placed{r.namespaceOf(change.Ref), change.Ref.Name}, types.UID(made.Item.UID), cleared(plan), looked)
 		}
 		if err != nil && ctx.Err() == nil {
 			return changes, c.failure("delete", &change.Ref, err)

@@ -34,7 +34,7 @@ func (a *apply) settle(ctx context.Context, s *step) bool {
 			targets = append(targets, t)
 		}
 	}
-	wait := waiting{source: a.plan.Source, targets: targets, timeout: a.timeout(s.bundle)}
+	wait := waiting{source: a.plan.Source, targets: targets, timeout: a.timeout(s.bundle), progress: func(gitops.Health) { a.looked() }}
 	health, err := a.c.await(ctx, wait)
 	a.hooks(ctx, s, health, err)
 	if err == nil || ctx.Err() != nil {

@@ -14,10 +14,11 @@ import (
 
 // waiting is a wait for health.
 type waiting struct {
-	source   string
-	targets  []target
-	timeout  time.Duration
-	stable   time.Duration
+	source  string
+	targets []target
+	timeout time.Duration
+	stable  time.Duration
+	// progress is called after each look, with the newest answer there is.
 	progress func(gitops.Health)
 }
 
@@ -68,9 +69,11 @@ func (c *Cluster) await(ctx context.Context, w waiting) (gitops.Health, error) {
 		if err == nil {
 			last = health
 			w.complete(health)
-			if w.progress != nil {
-				w.progress(health)
-			}
+		}
+		if w.progress != nil {
+			w.progress(last)
+		}
+		if err == nil {
 			blocking := health.Blocking()
 			if i := slices.IndexFunc(blocking, func(o gitops.ObjectHealth) bool { return o.Status == gitops.Failed }); i >= 0 {
 				return health, unhealthy(blocking, 0)

@@ -159,14 +159,16 @@ func (c *Cluster) remove(ctx context.Context, r resource, at placed, uid types.U
 	return err
 }
 
-// gone waits until no object of that UID is there any more.
-func (c *Cluster) gone(ctx context.Context, r resource, at placed, uid types.UID, within time.Duration) error {
+// gone waits until no object of that UID is there any more. Looked is called
+// after each look.
+func (c *Cluster) gone(ctx context.Context, r resource, at placed, uid types.UID, within time.Duration, looked func()) error {
 	until, pause := time.Now().Add(within), pollFirst/4
 	for {
 		there := false
 		if err := c.read(ctx, r, at, func(m metav1.ObjectMeta) { there = m.UID == uid }); err != nil {
 			return err
 		}
+		looked()
 		if !there {
 			return nil
 		}
