@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -123,3 +124,17 @@ func TakeAfterWrote(wrote, event string, deleted bool) (believed string, woken b
 	s.take(deleted, metav1.ObjectMeta{Name: "a", ResourceVersion: event, Annotations: map[string]string{digestAnnotation: event}})
 	return s.objects[at].digest, woken
 }
+
+// Patience exposes how long a wait goes on.
+type Patience struct{ p patience }
+
+// NewPatience begins a wait.
+func NewPatience(now time.Time, timeout time.Duration) *Patience {
+	return &Patience{newPatience(now, timeout)}
+}
+
+// Looked notes a look.
+func (p *Patience) Looked(began, ended time.Time, answered bool) { p.p.looked(began, ended, answered) }
+
+// End is when to give up.
+func (p *Patience) End() time.Time { return p.p.end() }

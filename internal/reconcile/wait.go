@@ -56,13 +56,15 @@ func (c *Cluster) Wait(ctx context.Context, req gitops.HealthRequest) (gitops.He
 }
 
 // await looks until nothing blocks any more for the stable time. An API server
-// that is away meanwhile is nobody's fault until the time is over.
+// that is away meanwhile is nobody's fault: that time does not count.
 func (c *Cluster) await(ctx context.Context, w waiting) (gitops.Health, error) {
-	until, pause := time.Now().Add(w.timeout), pollFirst
+	p, pause := newPatience(time.Now(), w.timeout), pollFirst
 	var healthy time.Time // since when nothing blocks
 	var last gitops.Health
 	for {
+		began := time.Now()
 		health, err := c.states(ctx, w.targets)
+		p.looked(began, time.Now(), err == nil)
 		if ctx.Err() != nil {
 			return last, ctx.Err()
 		}
@@ -88,7 +90,7 @@ func (c *Cluster) await(ctx context.Context, w waiting) (gitops.Health, error) {
 				return health, nil
 			}
 		}
-		if time.Now().After(until) {
+		if time.Now().After(p.end()) {
 			if err != nil {
 				return last, err
 			}
@@ -97,7 +99,7 @@ func (c *Cluster) await(ctx context.Context, w waiting) (gitops.Health, error) {
 			}
 			return health, notStable(w.timeout, w.stable)
 		}
-		if err := sleep(ctx, w.pause(pause, healthy, until)); err != nil {
+		if err := sleep(ctx, w.pause(pause, healthy, p.end())); err != nil {
 			return last, err
 		}
 		pause = min(pause*2, pollMost)
