@@ -113,6 +113,19 @@ func (c *cluster) since(n int) []string {
 	})
 }
 
+// plans is what plans were asked for, and waits what was waited for.
+func (c *cluster) plans() []gitops.PlanRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.asked)
+}
+
+func (c *cluster) waits() []gitops.HealthRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.waited)
+}
+
 func (c *cluster) count() (calls, writes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -254,7 +254,7 @@ func TestSourcesDoNotMix(t *testing.T) {
 		elsewhere := &world{t: t, remote: other, renderer: &renderer{remote: other}}
 		w.cfg.Sources = append(w.cfg.Sources, elsewhere.source("second"))
 		w.restart()
-		other.push("", content{"z": "crash"})
+		other.push(content{"z": "crash"})
 		one := w.push(content{"a": "1"})
 		w.once()
 		w.runs(one, content{"a": "1", "z": "crash"})

@@ -38,7 +38,7 @@ func TestFailedRevisionIsUndoneWhenTheNewestDoesNotRender(t *testing.T) {
 		w.run()
 		w.sleep(time.Minute)
 		broken := w.push(content{"a": "never"})
-		w.renderer.broken[broken.Hash()] = gitops.InvalidManifest
+		w.breakRender(broken)
 		w.sleep(20 * time.Minute)
 		w.runs(one, content{"a": "1"})
 		w.history("update Pruned", "update Failed HealthTimeout", "rollback Pruned")
@@ -60,7 +60,7 @@ func TestBreakageOfASupersededRevisionStillCounts(t *testing.T) {
 		w.sleep(time.Minute)
 		w.push(content{"a": "slow", "b": "3", "camera": "1", "light": "2"})
 		w.sleep(time.Minute)
-		waited := w.cluster.waited[len(w.cluster.waited)-1].Plan.UnhealthyBefore
+		waited := last(w.cluster.waits()).Plan.UnhealthyBefore
 		if !slices.Equal(waited, []gitops.ObjectRef{ref("camera")}) {
 			t.Errorf("unhealthy before = %v, want the camera only: the first attempt wrote the rest", waited)
 		}
@@ -119,7 +119,7 @@ func TestResumedOlderRevisionAnswersForWhatItBroke(t *testing.T) {
 		w.run()
 		w.sleep(time.Minute)
 		broken := w.push(content{"a": "never"})
-		w.renderer.broken[broken.Hash()] = gitops.InvalidManifest
+		w.breakRender(broken)
 		w.sleep(time.Minute)
 		w.restart()
 		w.cluster.edit("b", "edited") // so that there is something to write

@@ -207,7 +207,7 @@ func TestHoldUndoesAllThatCameAfter(t *testing.T) {
 		w.run()
 		w.rollback(string(one), false)
 		w.runs(one, content{"a": "1"})
-		asked := w.cluster.asked[slices.IndexFunc(w.cluster.asked, func(r gitops.PlanRequest) bool { return r.Rollback })]
+		asked := w.cluster.plans()[slices.IndexFunc(w.cluster.plans(), func(r gitops.PlanRequest) bool { return r.Rollback })]
 		if len(asked.Undone) != 2 {
 			t.Errorf("undone = %v, want the second and the third", asked.Undone)
 		}

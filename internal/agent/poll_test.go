@@ -19,9 +19,9 @@ func TestFirstSync(t *testing.T) {
 		rev := w.healthy(content{"a": "1", "b": "1"})
 		w.ready("True", gitops.IsHealthy)
 		w.history("update Pruned")
-		last := w.cluster.finished[0]
-		if len(last.exact) != 2 || last.accepted != rev || last.healthy != rev {
-			t.Errorf("finished with %+v", last)
+		end := w.cluster.finished[0]
+		if len(end.exact) != 2 || end.accepted != rev || end.healthy != rev {
+			t.Errorf("finished with %+v", end)
 		}
 		if !slices.Contains(w.remote.retained, rev.Hash()) {
 			t.Errorf("retained %v, want what runs among it", w.remote.retained)
@@ -113,7 +113,7 @@ func TestRefusedHeadIsRecordedOnce(t *testing.T) {
 		one := w.healthy(content{"a": "1"})
 		two := w.healthy(content{"a": "2"})
 		calls, writes := w.cluster.count()
-		fork := gitops.NewRevision("main", w.remote.push(one.Hash(), content{"a": "evil"}))
+		fork := gitops.NewRevision("main", w.remote.fork(one.Hash(), content{"a": "evil"}))
 		w.run()
 		w.sleep(10 * time.Minute)
 		w.runs(two, content{"a": "2"})

@@ -40,10 +40,21 @@ func newRemote() *remote {
 	return &remote{objects: map[gitops.Hash][]byte{}, contents: map[gitops.Hash]content{}, interval: time.Minute}
 }
 
-// push commits on top of the parent, and moves the branch.
-func (r *remote) push(parent gitops.Hash, want content) gitops.Hash {
+// push commits on top of the branch, and moves it.
+func (r *remote) push(want content) gitops.Hash {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.commit(r.head, want)
+}
+
+// fork commits on top of another commit, and moves the branch there.
+func (r *remote) fork(parent gitops.Hash, want content) gitops.Hash {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.commit(parent, want)
+}
+
+func (r *remote) commit(parent gitops.Hash, want content) gitops.Hash {
 	text := "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n"
 	if parent != "" {
 		text += "parent " + string(parent) + "\n"

@@ -111,10 +111,10 @@ func TestStopInARollbackIsResumed(t *testing.T) {
 				w.sleep(90 * time.Second)
 				w.runs(one, content{"a": "1"})
 				w.history("update Pruned", "update Failed CrashLoop", "rollback Pruned")
-				asked := w.cluster.asked
-				last := asked[slices.IndexFunc(asked, func(r gitops.PlanRequest) bool { return r.Rollback })]
-				if !last.Undone[open.Undoes] {
-					t.Errorf("undone = %v, want %d among it", last.Undone, open.Undoes)
+				asked := w.cluster.plans()
+				back := asked[slices.IndexFunc(asked, func(r gitops.PlanRequest) bool { return r.Rollback })]
+				if !back.Undone[open.Undoes] {
+					t.Errorf("undone = %v, want %d among it", back.Undone, open.Undoes)
 				}
 			})
 		})
@@ -170,7 +170,7 @@ func TestResumeIsJudgedByWhatWasUnhealthyWhenItBegan(t *testing.T) {
 		w.restart()
 		w.cluster.edit("b", "edited")
 		w.run()
-		if got := w.cluster.waited[len(w.cluster.waited)-1].Plan.UnhealthyBefore; !slices.Equal(got, []gitops.ObjectRef{ref("camera")}) {
+		if got := last(w.cluster.waits()).Plan.UnhealthyBefore; !slices.Equal(got, []gitops.ObjectRef{ref("camera")}) {
 			t.Errorf("unhealthy before = %v, want the camera and not what the attempt broke", got)
 		}
 		w.sleep(10 * time.Minute)
@@ -263,12 +263,12 @@ func TestRebuiltClusterIsFilledAgainAndNothingIsPruned(t *testing.T) {
 		if uid := w.state().ClusterUID; uid != "cluster-2" {
 			t.Errorf("cluster = %s", uid)
 		}
-		asked := w.cluster.asked
-		if last := asked[len(asked)-1]; !last.ClusterRebuilt {
+		asked := w.cluster.plans()
+		if !asked[len(asked)-1].ClusterRebuilt {
 			t.Error("the plan was not told that the cluster was rebuilt")
 		}
 		w.once()
-		if last := w.cluster.asked[len(w.cluster.asked)-1]; last.ClusterRebuilt {
+		if asked := last(w.cluster.plans()); asked.ClusterRebuilt {
 			t.Error("rebuilt again")
 		}
 		// The same by an update.

@@ -71,16 +71,13 @@ func TestLateFailureRollsBackByItselfAtOnce(t *testing.T) {
 		if steps := w.cluster.since(calls); !slices.Equal(steps[:12], want[:12]) {
 			t.Errorf("steps = %v, want %v", steps, want)
 		}
-		asked := w.cluster.asked[len(w.cluster.asked)-1]
-		if len(w.cluster.asked) > 2 {
-			asked = w.cluster.asked[2]
-		}
+		asked := w.cluster.plans()[2]
 		if !asked.Rollback || !asked.Undone[failed.ID] || len(asked.Undone) != 1 {
 			t.Errorf("planned with %+v, want a rollback of attempt %d", asked, failed.ID)
 		}
-		last := w.cluster.finished[len(w.cluster.finished)-1]
-		if last.accepted != two || last.healthy != one {
-			t.Errorf("finished with accepted %s, healthy %s; want %s, %s", last.accepted, last.healthy, two, one)
+		end := last(w.cluster.finished)
+		if end.accepted != two || end.healthy != one {
+			t.Errorf("finished with accepted %s, healthy %s; want %s, %s", end.accepted, end.healthy, two, one)
 		}
 		w.ready("False", gitops.CrashLoop)
 		if st := w.status(); st.Failed == nil || st.Failed.Revision != two {

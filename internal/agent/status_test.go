@@ -95,7 +95,7 @@ func TestStatusIsACopy(t *testing.T) {
 		w.cluster.edit("a", "crash2")
 		w.once()
 		check() // drift, and an object with a problem
-		w.remote.push(one.Hash(), content{"a": "evil"})
+		w.remote.fork(one.Hash(), content{"a": "evil"})
 		w.once()
 		check() // a refusal
 		w.run()

@@ -21,12 +21,12 @@ func TestPollsDoNotProlongTheWaitOfAnOlderRevision(t *testing.T) {
 		w.run()
 		w.sleep(20 * time.Second)
 		broken := w.push(content{"a": "never"})
-		w.renderer.broken[broken.Hash()] = gitops.InvalidManifest
+		w.breakRender(broken)
 		w.sleep(20 * time.Second)
 		w.sleep(10 * time.Minute)
 		w.runs(one, content{"a": "1"})
 		w.history("update Pruned", "update Failed HealthTimeout", "rollback Pruned")
-		if n := len(w.cluster.waited); n != 4 { // the two above, the one cut short by the poll, the rollback's
+		if n := len(w.cluster.waits()); n != 4 { // the two above, the one cut short by the poll, the rollback's
 			t.Errorf("%d waits, want 4", n)
 		}
 	})
@@ -172,7 +172,7 @@ func TestHealthTimeIsNotProlongedByARestart(t *testing.T) {
 		w.sleep(3*time.Minute + 30*time.Second)
 		w.restart()
 		w.run()
-		if r := w.cluster.waited[len(w.cluster.waited)-1]; r.Timeout < time.Minute || r.Timeout > 2*time.Minute {
+		if r := last(w.cluster.waits()); r.Timeout < time.Minute || r.Timeout > 2*time.Minute {
 			t.Errorf("timeout = %s after 3.5 of 5 minutes, want at most 2", r.Timeout)
 		}
 		w.stop()
@@ -181,7 +181,7 @@ func TestHealthTimeIsNotProlongedByARestart(t *testing.T) {
 		}
 		w.restart()
 		w.run()
-		if r := w.cluster.waited[len(w.cluster.waited)-1]; r.Timeout != 30*time.Second {
+		if r := last(w.cluster.waits()); r.Timeout != 30*time.Second {
 			t.Errorf("timeout = %s, want 30 s: a slow boot must not use it up", r.Timeout)
 		}
 		w.sleep(time.Minute)

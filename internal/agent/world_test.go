@@ -127,7 +127,12 @@ func (w *world) once() {
 
 // push commits on top of the head.
 func (w *world) push(want content) gitops.Revision {
-	return gitops.NewRevision("main", w.remote.push(w.remote.head, want))
+	return gitops.NewRevision("main", w.remote.push(want))
+}
+
+// breakRender keeps a commit from being rendered.
+func (w *world) breakRender(rev gitops.Revision) {
+	w.remote.set(func(*remote) { w.renderer.broken[rev.Hash()] = gitops.InvalidManifest })
 }
 
 // healthy brings the node to a revision and checks that it got there.
@@ -238,3 +243,5 @@ func (l *logbook) String() string {
 	defer l.mu.Unlock()
 	return "log:\n\t" + strings.Join(l.lines, "\n\t")
 }
+
+func last[T any](list []T) T { return list[len(list)-1] }
