@@ -28,6 +28,9 @@ type PlanRequest struct {
 	ClusterRebuilt bool
 	// HealthTimeout bounds each wait for health between two steps of apply.
 	HealthTimeout time.Duration
+	// Look says that only drift is wanted, and no attempt follows: an empty plan
+	// then costs no request, and says nothing about what was unhealthy before.
+	Look bool
 	// Full sends every object, drifted or not: the backstop of drift detection.
 	Full bool
 }

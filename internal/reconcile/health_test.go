@@ -80,6 +80,28 @@ func TestUnhealthyBeforeDoesNotBlock(t *testing.T) {
 	wantReason(t, err, gitops.CrashLoop, "camera")
 }
 
+func TestEmptyPlanKnowsWhatWasUnhealthyBefore(t *testing.T) {
+	s := newSite(t)
+	want := s.want(deployment("camera", "broken"), configMap("a", "1"))
+	if _, err := s.converge(want); gitops.ReasonOf(err) != gitops.CrashLoop {
+		t.Fatalf("want a crash loop, have %v", err)
+	}
+	// Only a bundle's rules changed: there is nothing to write, and an attempt
+	// begins all the same.
+	want.Bundles[0].Prune = false
+	plan := s.mustPlan(want)
+	if !plan.Empty() || len(plan.UnhealthyBefore) != 1 || plan.UnhealthyBefore[0].Name != "camera" {
+		t.Fatalf("plan applies %q, unhealthy before are %v", actions(plan.Apply), plan.UnhealthyBefore)
+	}
+	if _, err := s.c.Wait(t.Context(), gitops.HealthRequest{Source: s.source, Plan: plan, Timeout: 5 * time.Second}); err != nil {
+		t.Errorf("an attempt that wrote nothing fails for it: %v", err)
+	}
+	s.req.Look = true
+	if plan := s.mustPlan(want); len(plan.UnhealthyBefore) != 0 {
+		t.Errorf("a mere look asked about health: %v", plan.UnhealthyBefore)
+	}
+}
+
 func TestWithoutAHealthyRevisionEverythingDecides(t *testing.T) {
 	s := newSite(t)
 	s.req.Healthy = ""

@@ -71,7 +71,7 @@ func TestOutageDoesNotUseUpTheHealthTime(t *testing.T) {
 func TestAPIServerThatStaysAwayEndsTheWait(t *testing.T) {
 	s := newSite(t)
 	plan := s.mustPlan(s.want(deployment("web", "web:1")))
-	s.c = newCluster(t, reconcile.Config{Kubeconfig: newProxy(t, func(int64, *http.Request) int { return 0 }), Node: "node-1", Version: s.version})
+	s.c = newCluster(t, reconcile.Config{Kubeconfig: newProxy(t, func(int64, *http.Request) int { return http.StatusServiceUnavailable }), Node: "node-1", Version: s.version})
 	_, err := s.c.Wait(t.Context(), gitops.HealthRequest{Source: s.source, Plan: plan, Timeout: 2 * time.Second})
 	wantReason(t, err, gitops.APIUnreachable)
 }

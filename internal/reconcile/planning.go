@@ -14,11 +14,12 @@ import (
 // writes nothing.
 func (c *Cluster) Plan(ctx context.Context, req gitops.PlanRequest) (gitops.Plan, error) {
 	plan, err := c.compare(ctx, req)
-	if err != nil || plan.Empty() {
+	if err != nil || req.Look && plan.Empty() {
 		return plan, err
 	}
-	// Only who is about to write has to know who else does: an idle cycle
-	// costs no request.
+	// Only who is about to write has to know who else does, and what is broken
+	// already: an idle cycle costs no request. An empty plan may begin an
+	// attempt too, which waits for health and writes the parent.
 	if err := c.checkWriter(ctx, req.Source); err != nil {
 		return gitops.Plan{}, err
 	}

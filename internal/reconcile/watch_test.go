@@ -77,6 +77,7 @@ func TestIdleCycleAsksNothing(t *testing.T) {
 	want := w.want(configMap("a", "1"), configMap("b", "1"), deployment("web", "web:1"), job("once", "x"))
 	w.mustConverge(want)
 	w.quiet()
+	w.req.Look = true
 	cycle := func() {
 		t.Helper()
 		if caps, err := w.c.Capabilities(t.Context()); err != nil || caps.ClusterUID == "" {
