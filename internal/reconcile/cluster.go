@@ -45,6 +45,8 @@ type Cluster struct {
 	learned time.Time
 	caps    gitops.Capabilities
 	watches *watches
+	// formerly holds names that this node had before.
+	formerly []string
 }
 
 // New returns a Cluster. It connects at its first use, so the kubeconfig need

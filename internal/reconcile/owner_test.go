@@ -198,6 +198,24 @@ func TestSecondWriterIsForeign(t *testing.T) {
 	s.mustConverge(s.want(configMap("a", "3"))) // the first one goes on
 }
 
+func TestRenamedNodeGoesOnWhereItWas(t *testing.T) {
+	s := newSite(t)
+	s.mustConverge(s.want(configMap("a", "1")))
+	before := s.c
+	s.c = newCluster(t, reconcile.Config{Kubeconfig: agentKubeconfig, Node: "node-1-renamed", Version: s.version})
+	s.c.AcceptWriter("node-0")
+	_, err := s.planFor(s.want(configMap("a", "2")))
+	wantReason(t, err, gitops.ForeignWriter, "node-1")
+	s.c.AcceptWriter("node-1")
+	s.mustConverge(s.want(configMap("a", "2")))
+	if got := value(s.parent(), "writer"); got != "node-1-renamed" {
+		t.Errorf("the parent names %q", got)
+	}
+	s.c = before // the old name is another agent's from now on
+	_, err = s.planFor(s.want(configMap("a", "3")))
+	wantReason(t, err, gitops.ForeignWriter, "node-1-renamed")
+}
+
 func TestParentOfAnotherToolIsForeign(t *testing.T) {
 	s := newSite(t)
 	s.mustConverge(s.want(configMap("a", "1")))

@@ -70,10 +70,25 @@ func (c *Cluster) parent(ctx context.Context, source string) (parent corev1.Conf
 	if tool, _, _ := strings.Cut(parent.Annotations[toolingAnnotation], "/"); tool != "" && tool != fieldManager {
 		return parent, true, foreignWriter(ref, "the tool "+tool)
 	}
-	if writer := parent.Data[writerKey]; writer != "" && writer != c.cfg.Node {
+	if writer := parent.Data[writerKey]; writer != "" && !c.isWriter(writer) {
 		return parent, true, foreignWriter(ref, "the agent of node "+writer)
 	}
 	return parent, true, nil
+}
+
+// AcceptWriter makes the cluster take what a former name of this node wrote for
+// ours: a person said that the node was renamed. The parent names the new one
+// from its next write on.
+func (c *Cluster) AcceptWriter(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.formerly = append(c.formerly, name)
+}
+
+func (c *Cluster) isWriter(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return name == c.cfg.Node || slices.Contains(c.formerly, name)
 }
 
 func foreignWriter(ref gitops.ObjectRef, who string) error {
