@@ -85,18 +85,15 @@ func destination(state gitops.SourceState, attempts []gitops.Attempt, healthy []
 	if failed == nil {
 		return forward(state, dirty)
 	}
-	t := backward(state, attempts, healthy, dirty, failed.ID, mode)
-	if due := rollbackDue(attempts); t.course == rollback && now.Before(due) {
-		t = target{course: rest, retryAt: due, failed: failed}
-		return t
-	}
+	t := backward(state, attempts, healthy, dirty, failed.ID, mode, now)
 	t.failed = failed
+	if !t.retryAt.IsZero() {
+		return t // its rollback waits, and comes first
+	}
 	// Before anything was ever healthy there is nothing to go back to: the
 	// revision is tried again, whoever is to blame.
 	if state.Healthy == nil || !isRemembered(state, failed) {
-		// Not later than the longest wait from now: the clock may have been
-		// years ahead when the attempt ended.
-		t.retryAt = earliest(retryAt(attempts, failed), now.Add(retryMost))
+		t.retryAt = dueAt(retryAt(attempts, failed), now)
 		if !now.Before(t.retryAt) && state.Open == nil {
 			return target{course: update, revision: state.Accepted.Revision, cause: gitops.CauseRetry}
 		}
@@ -121,7 +118,7 @@ func forward(state gitops.SourceState, dirty map[int64]bool) target {
 
 // backward leaves the accepted revision, which failed in the attempt undoes or
 // cannot be tried, for the last healthy one.
-func backward(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitops.At, dirty map[int64]bool, undoes int64, mode RollbackMode) target {
+func backward(state gitops.SourceState, attempts []gitops.Attempt, healthy []gitops.At, dirty map[int64]bool, undoes int64, mode RollbackMode, now time.Time) target {
 	if state.Open != nil {
 		return resumed(state.Open, undoneBy(state.Open, attempts))
 	}
@@ -135,6 +132,9 @@ func backward(state gitops.SourceState, attempts []gitops.Attempt, healthy []git
 		return target{course: rest}
 	}
 	if next, ok := nextOlder(healthy, attempts, mode.Max); ok {
+		if due := dueAt(rollbackDue(attempts), now); now.Before(due) {
+			return target{course: rest, retryAt: due}
+		}
 		return target{
 			course: rollback, revision: next.Revision, digest: next.Digest,
 			cause: gitops.CauseRollback, undoes: undoes, undone: dirty,
@@ -160,7 +160,7 @@ func held(state gitops.SourceState, attempts []gitops.Attempt, dirty map[int64]b
 	}
 	// A rollback to the held revision that failed is not tried in a loop.
 	if len(attempts) > 0 && failedRollbackTo(attempts[0], h.Digest) && !attempts[0].Started.Before(h.At) {
-		due := rollbackDue(attempts)
+		due := dueAt(rollbackDue(attempts), now)
 		if due.IsZero() || now.Before(due) {
 			return target{course: rest, failed: &attempts[0], retryAt: due}
 		}

@@ -107,6 +107,30 @@ func TestChoose(t *testing.T) {
 			now:  noon.Add(5 * time.Minute),
 			want: target{course: update, revision: "B", cause: gitops.CauseRetry},
 		},
+		"the clock was years ahead when it failed: due now": {
+			state:    gitops.SourceState{Accepted: at("B", ""), Applied: at("A", "a"), Healthy: at("A", "a")},
+			attempts: []gitops.Attempt{try(3, "A", "a", back, gitops.PhasePruned, ""), b2pull, a1}, healthy: healthyAts(at("A", "a")),
+			now:  noon.AddDate(-3, 0, 0),
+			want: target{course: update, revision: "B", cause: gitops.CauseRetry},
+		},
+		"the host failed the rollback: wait before it is tried again": {
+			state:    gitops.SourceState{Accepted: at("B", ""), Applied: at("B", "b"), Healthy: at("A", "a"), Failed: &b2failed},
+			attempts: []gitops.Attempt{try(3, "A", "a", back, gitops.PhaseFailed, gitops.ImagePull), b2failed, a1}, healthy: healthyAts(at("A", "a")),
+			now:  noon.Add(4 * time.Minute),
+			want: target{course: rest, failed: &b2failed, retryAt: noon.Add(5 * time.Minute)},
+		},
+		"the host failed the rollback, and it is due: the same again": {
+			state:    gitops.SourceState{Accepted: at("B", ""), Applied: at("B", "b"), Healthy: at("A", "a"), Failed: &b2failed},
+			attempts: []gitops.Attempt{try(3, "A", "a", back, gitops.PhaseFailed, gitops.ImagePull), b2failed, a1}, healthy: healthyAts(at("A", "a")),
+			now:  noon.Add(5 * time.Minute),
+			want: target{course: rollback, revision: "A", digest: "a", cause: back, undoes: 2, undone: map[int64]bool{2: true, 3: true}, failed: &b2failed},
+		},
+		"a hold that the host failed is tried again when it is due": {
+			state:    gitops.SourceState{Accepted: at("C", ""), Applied: at("A", "a"), Healthy: at("C", "c"), Hold: hold},
+			attempts: []gitops.Attempt{try(4, "A", "a", back, gitops.PhaseFailed, gitops.ImagePull), try(3, "C", "c", up, gitops.PhasePruned, "")},
+			now:      noon.Add(5 * time.Minute),
+			want:     target{course: rollback, revision: "A", digest: "a", cause: back, undoes: 4, undone: map[int64]bool{3: true, 4: true}},
+		},
 		"manual rollback: nothing is undone": {
 			state:    gitops.SourceState{Accepted: at("B", ""), Applied: at("B", "b"), Healthy: at("A", "a"), Failed: &b2failed},
 			attempts: []gitops.Attempt{b2failed, a1}, healthy: healthyAts(at("A", "a")), mode: RollbackMode{Max: 2},

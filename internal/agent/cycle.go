@@ -124,7 +124,8 @@ func (s *source) atRest(state gitops.SourceState) bool {
 // what is applied, while the accepted revision cannot be rendered or planned.
 func (s *source) fallBack(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, attempts []gitops.Attempt, healthy []gitops.At) bool {
 	dirty := undonePending(attempts)
-	t := backward(state, attempts, healthy, dirty, newest(dirty), s.cfg.Rollback)
+	t := backward(state, attempts, healthy, dirty, newest(dirty), s.cfg.Rollback, s.now())
+	s.retryAt = t.retryAt
 	t.since = answersSince(t, state, dirty)
 	switch t.course {
 	case resume:

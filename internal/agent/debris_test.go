@@ -129,3 +129,30 @@ func TestResumedOlderRevisionAnswersForWhatItBroke(t *testing.T) {
 		w.history("update Pruned", "update Failed HealthTimeout", "rollback Pruned")
 	})
 }
+
+// A rollback that fails through the host is tried again when it is due, and not
+// in a loop: also when the newest commit does not render.
+func TestRollbackThatTheHostFailsWaitsItsTurn(t *testing.T) {
+	for name, broken := range map[string]bool{"the newest failed": false, "the newest does not render": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.cluster.cured = true
+				one := w.healthy(content{"a": "pull"})
+				w.push(content{"a": "slow"})
+				w.run()
+				w.sleep(time.Minute)
+				if broken {
+					w.breakRender(w.push(content{"a": "never"}))
+				}
+				w.cluster.set(func(c *cluster) { c.cured = false })
+				w.sleep(8 * time.Minute) // it fails, and so does the first rollback
+				w.history("update Pruned", "update Failed HealthTimeout", "rollback Failed ImagePull")
+				w.sleep(5 * time.Minute)
+				w.history("update Pruned", "update Failed HealthTimeout", "rollback Failed ImagePull", "rollback Failed ImagePull")
+				w.cluster.set(func(c *cluster) { c.cured = true })
+				w.sleep(12 * time.Minute)
+				w.runs(one, content{"a": "pull"})
+			})
+		})
+	}
+}

@@ -173,3 +173,12 @@ func rollbackDue(attempts []gitops.Attempt) time.Time {
 	}
 	return attempts[0].Ended.Add(wait)
 }
+
+// dueAt is due, or now when that is further away than any wait: the clock was
+// ahead, perhaps by years, when the attempt ended.
+func dueAt(due, now time.Time) time.Time {
+	if due.After(now.Add(retryMost)) {
+		return now
+	}
+	return due
+}
