@@ -52,7 +52,7 @@ type apply struct {
 // the API server answers, so who hears nothing for minutes watches a loop that
 // hangs. It must not block.
 func (c *Cluster) Apply(ctx context.Context, plan gitops.Plan, progress func(done, total int)) ([]gitops.Change, error) {
-	settled := completedBefore(plan)
+	settled := settledBefore(plan)
 	if len(plan.Apply) == 0 && len(plan.DeleteFirst) == 0 {
 		return settled, ctx.Err()
 	}
@@ -81,12 +81,15 @@ func (c *Cluster) Apply(ctx context.Context, plan gitops.Plan, progress func(don
 	return changes, err
 }
 
-// completedBefore is Jobs and hooks that a rollback does not run again: the
-// inventory records that they are done for the digest that is wanted now.
-func completedBefore(plan gitops.Plan) []gitops.Change {
+// settledBefore is what needs no write but is news to the inventory: Jobs and
+// hooks that a rollback does not run again, which are done for the digest that
+// is wanted now, and objects that an attempt created and did not live to record.
+func settledBefore(plan gitops.Plan) []gitops.Change {
+	recorded := plan.Inventory.Index()
 	var out []gitops.Change
 	for _, change := range plan.Skipped {
-		if change.Reason == gitops.BecauseCompleted {
+		created := change.Reason == skippedCreateOnly && change.Item.UID != "" && isAnnounced(recorded[change.Ref.Key()])
+		if change.Reason == gitops.BecauseCompleted || created {
 			change.Action = gitops.Unchanged
 			out = append(out, change)
 		}

@@ -44,13 +44,16 @@ type planner struct {
 	plan      gitops.Plan
 	members   []member
 	entering  gitops.Inventory
+	// prior holds the UIDs of announced objects that somebody else made before
+	// they were written.
+	prior map[gitops.ObjectKey]string
 }
 
 // makePlan is the difference between Git and the cluster.
 func makePlan(req gitops.PlanRequest, seen observation) (gitops.Plan, error) {
 	p := &planner{
 		req: req, id: SetID(req.Source), seen: seen, owned: req.Owned.Index(),
-		bundles: map[string]gitops.Bundle{}, installed: map[string]bool{},
+		bundles: map[string]gitops.Bundle{}, installed: map[string]bool{}, prior: map[gitops.ObjectKey]string{},
 		plan: gitops.Plan{Source: req.Source, Manifests: req.Want, HealthTimeout: req.HealthTimeout},
 	}
 	for _, b := range req.Want.Bundles {
@@ -78,6 +81,11 @@ func makePlan(req gitops.PlanRequest, seen observation) (gitops.Plan, error) {
 	}
 	p.prune()
 	p.plan.Inventory = req.Owned.Union(p.entering)
+	for i, item := range p.plan.Inventory {
+		if uid, ok := p.prior[item.Ref.Key()]; ok {
+			p.plan.Inventory[i].PriorUID = uid
+		}
+	}
 	return p.plan, nil
 }
 
@@ -93,7 +101,7 @@ func (p *planner) object(m gitops.Manifest) error {
 	asked := marksOf(annotations).with(l.marks)
 	if why, left := p.leftAlone(m, item, exists, asked); left {
 		if why != "" {
-			p.skip(m, item, why)
+			p.skip(m, p.written(m, item, l, why), why)
 		}
 		return nil
 	}
@@ -108,6 +116,9 @@ func (p *planner) object(m gitops.Manifest) error {
 	switch {
 	case reason == "":
 		return nil
+	case p.req.Rollback || p.req.ClusterRebuilt:
+		// Whatever differs is written, whoever made it differ: what the undone
+		// attempt wrote and did not live to record looks like drift.
 	case drift && (asked.noDrift || mode == gitops.DriftOff):
 		return nil
 	case drift && mode == gitops.DriftNotify:
@@ -144,6 +155,23 @@ func (p *planner) leftAlone(m gitops.Manifest, item gitops.Item, exists bool, as
 		return skippedHook, true
 	}
 	return "", false
+}
+
+// written is the item of an object that is left alone. One that is created only
+// where it is missing, was announced, and is there with our label, was written
+// by an attempt that did not live to record it: now that is done, or nobody
+// would ever delete it.
+func (p *planner) written(m gitops.Manifest, item gitops.Item, l live, why gitops.Reason) gitops.Item {
+	if why == skippedCreateOnly && isAnnounced(item) && l.partOf == p.id {
+		item.Digest, item.UID, item.Fields = cmp.Or(l.digest, m.Digest), l.uid, l.fields
+	}
+	return item
+}
+
+// isAnnounced reports an object that an attempt was going to take in, and that
+// was not recorded since.
+func isAnnounced(item gitops.Item) bool {
+	return item.Ref.Name != "" && item.Digest == "" && item.UID == ""
 }
 
 // due reports whether a hook's event is happening. A hook that was announced
@@ -222,6 +250,12 @@ func (p *planner) write(m gitops.Manifest, item gitops.Item, owned bool, l live,
 	if !owned {
 		planned.PriorUID = l.uid
 		p.entering = append(p.entering, gitops.Item{Ref: m.Ref, Bundle: m.Bundle, PriorUID: l.uid, Hook: m.Hook != nil})
+	}
+	if isAnnounced(item) && item.PriorUID == "" && exists && l.partOf != p.id {
+		// It was not there when it was announced, and somebody else has made it
+		// since: undoing the attempt must release it.
+		planned.PriorUID = l.uid
+		p.prior[m.Ref.Key()] = l.uid
 	}
 	action := gitops.Created
 	if exists && reason != gitops.BecauseReplaced {

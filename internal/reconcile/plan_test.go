@@ -40,15 +40,24 @@ func TestPlanTable(t *testing.T) {
 		"there, nobody's, drift is notify": {live: &reconcile.LiveObject{UID: "x"}, req: func(r *gitops.PlanRequest) { r.Drift = gitops.DriftNotify }, action: gitops.Configured, reason: "Adopted", prior: "x"},
 		"announced, not written":           {item: with(func(i *gitops.Item) { i.Digest, i.UID, i.Fields = "", "", "" }), action: gitops.Created, reason: gitops.BecauseNew},
 		"announced, adopted":               {item: with(func(i *gitops.Item) { i.Digest, i.UID, i.Fields, i.PriorUID = "", "", "", "x" }), live: &reconcile.LiveObject{UID: "x"}, action: gitops.Configured, reason: "Adopted", prior: "x"},
-		"same":                             {item: &applied, live: &there},
-		"changed":                          {item: with(func(i *gitops.Item) { i.Digest = "old" }), live: &there, action: gitops.Configured, reason: gitops.BecauseChanged},
-		"changed, drift is off":            {item: with(func(i *gitops.Item) { i.Digest = "old" }), live: &there, req: func(r *gitops.PlanRequest) { r.Drift = gitops.DriftOff }, action: gitops.Configured, reason: gitops.BecauseChanged},
-		"changed and gone":                 {item: with(func(i *gitops.Item) { i.Digest = "old" }), action: gitops.Created, reason: gitops.BecauseNew},
-		"gone":                             {item: &applied, action: gitops.Created, reason: gitops.BecauseDrift},
-		"gone, drift is off":               {item: &applied, req: func(r *gitops.PlanRequest) { r.Drift = gitops.DriftOff }},
-		"another UID":                      {item: &applied, live: now(func(l *reconcile.LiveObject) { l.UID = "x" }), action: gitops.Configured, reason: gitops.BecauseDrift},
-		"another digest":                   {item: &applied, live: now(func(l *reconcile.LiveObject) { l.Digest = "old" }), action: gitops.Configured, reason: gitops.BecauseDrift},
-		"other fields":                     {item: &applied, live: now(func(l *reconcile.LiveObject) { l.Fields = "x" }), action: gitops.Configured, reason: gitops.BecauseDrift},
+		"announced, then made by somebody": {item: with(func(i *gitops.Item) { i.Digest, i.UID, i.Fields = "", "", "" }), live: &reconcile.LiveObject{UID: "x"}, action: gitops.Configured, reason: "Adopted", prior: "x"},
+		"announced, and written":           {item: with(func(i *gitops.Item) { i.Digest, i.UID, i.Fields = "", "", "" }), live: &there, action: gitops.Configured, reason: gitops.BecauseChanged},
+		"gone, drift is off, rollback":     {item: &applied, req: func(r *gitops.PlanRequest) { r.Drift, r.Rollback = gitops.DriftOff, true }, action: gitops.Created, reason: gitops.BecauseDrift},
+		"other digest, notify, rollback":   {item: &applied, live: now(func(l *reconcile.LiveObject) { l.Digest = "new" }), req: func(r *gitops.PlanRequest) { r.Drift, r.Rollback = gitops.DriftNotify, true }, action: gitops.Configured, reason: gitops.BecauseDrift},
+		"other digest, notify, rebuilt":    {item: &applied, live: now(func(l *reconcile.LiveObject) { l.Digest = "new" }), req: func(r *gitops.PlanRequest) { r.Drift, r.ClusterRebuilt = gitops.DriftNotify, true }, action: gitops.Configured, reason: gitops.BecauseDrift},
+		"other digest, marked, rollback": {item: &applied, live: now(func(l *reconcile.LiveObject) {
+			l.Digest = "new"
+			l.Annotations = map[string]string{"helm.toolkit.fluxcd.io/driftDetection": "disabled"}
+		}), req: func(r *gitops.PlanRequest) { r.Rollback = true }, action: gitops.Configured, reason: gitops.BecauseDrift},
+		"same":                  {item: &applied, live: &there},
+		"changed":               {item: with(func(i *gitops.Item) { i.Digest = "old" }), live: &there, action: gitops.Configured, reason: gitops.BecauseChanged},
+		"changed, drift is off": {item: with(func(i *gitops.Item) { i.Digest = "old" }), live: &there, req: func(r *gitops.PlanRequest) { r.Drift = gitops.DriftOff }, action: gitops.Configured, reason: gitops.BecauseChanged},
+		"changed and gone":      {item: with(func(i *gitops.Item) { i.Digest = "old" }), action: gitops.Created, reason: gitops.BecauseNew},
+		"gone":                  {item: &applied, action: gitops.Created, reason: gitops.BecauseDrift},
+		"gone, drift is off":    {item: &applied, req: func(r *gitops.PlanRequest) { r.Drift = gitops.DriftOff }},
+		"another UID":           {item: &applied, live: now(func(l *reconcile.LiveObject) { l.UID = "x" }), action: gitops.Configured, reason: gitops.BecauseDrift},
+		"another digest":        {item: &applied, live: now(func(l *reconcile.LiveObject) { l.Digest = "old" }), action: gitops.Configured, reason: gitops.BecauseDrift},
+		"other fields":          {item: &applied, live: now(func(l *reconcile.LiveObject) { l.Fields = "x" }), action: gitops.Configured, reason: gitops.BecauseDrift},
 		"other fields, marked": {item: &applied, live: now(func(l *reconcile.LiveObject) {
 			l.Fields = "x"
 			l.Annotations = map[string]string{"helm.toolkit.fluxcd.io/driftDetection": "disabled"}
@@ -100,6 +109,9 @@ func TestPlanTable(t *testing.T) {
 			}
 			if item, _ := plan.Inventory.Find(m.Ref.Key()); item.PriorUID != test.prior || len(plan.Inventory) != 1 {
 				t.Errorf("the union is %+v, want prior UID %q", plan.Inventory, test.prior)
+			}
+			if got := plan.Apply[0].Item.PriorUID; got != test.prior {
+				t.Errorf("prior UID is recorded as %q, want %q", got, test.prior)
 			}
 		})
 	}
