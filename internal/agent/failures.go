@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -71,9 +72,9 @@ func undoneBy(open *gitops.Attempt, attempts []gitops.Attempt) map[int64]bool {
 	if open.Cause != gitops.CauseRollback {
 		return nil
 	}
-	out := after(open.Digest, attempts)
-	delete(out, open.ID)
-	return out
+	// Open itself may be healthy already, with its deletions still to come.
+	i := slices.IndexFunc(attempts, func(a gitops.Attempt) bool { return a.ID == open.ID })
+	return after(open.Digest, attempts[i+1:])
 }
 
 // after is every attempt since digest was healthy.
