@@ -34,7 +34,9 @@ func (d *daemon) build(ctx context.Context, cfg config.Config) (*agent.Agent, er
 		Journal: crashing(d.journal),
 		Log:     d.log,
 		Watch:   cluster.Changes,
-		Release: d.objects.Remove,
+
+		AcceptWriter: cluster.AcceptWriter,
+		Release:      d.objects.Remove,
 
 		Replaces: d.current.Load(),
 	}

@@ -20,6 +20,7 @@ type Agent struct {
 	// identity is set when the journal was written by a node of another name:
 	// nothing is applied until a person accepts the new one.
 	identity atomic.Pointer[gitops.Error]
+	former   string // the name that the journal knows the node by, set by open
 }
 
 // New puts the agent together. Nothing is read or written until Run.
@@ -99,6 +100,7 @@ func (a *Agent) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.former = name
 	switch name {
 	case a.cfg.Node.Name:
 	case "":

@@ -21,6 +21,9 @@ type Config struct {
 	// Watch names sources whose objects were changed by somebody, as it happens;
 	// nil leaves drift to be found at every interval.
 	Watch func(ctx context.Context) <-chan string
+	// AcceptWriter has the cluster take what a former name of this node wrote
+	// for ours; nil when the cluster knows no names.
+	AcceptWriter func(name string)
 	// Release drops the Git objects of a source that is forgotten; nil keeps them.
 	Release func(ctx context.Context, source string) error
 	// Replaces is the agent whose place this one takes in the same process, nil

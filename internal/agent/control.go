@@ -170,8 +170,21 @@ func (a *Agent) ReloadKeys() error {
 	return errors.Join(errs...)
 }
 
-// AcceptIdentity goes on under the node's new name.
+// AcceptIdentity goes on under the node's new name. The parents of the sources
+// are rewritten first: they name the writer, and once the journal has the new
+// name nobody would know that the old one was ours.
 func (a *Agent) AcceptIdentity(ctx context.Context) error {
+	if a.identity.Load() == nil {
+		return nil
+	}
+	if a.cfg.AcceptWriter != nil {
+		a.cfg.AcceptWriter(a.former)
+	}
+	for _, s := range a.sources {
+		if err := s.ask(ctx, s.rename); err != nil {
+			return err
+		}
+	}
 	if err := a.cfg.Journal.SetNodeName(ctx, a.cfg.Node.Name); err != nil {
 		return err
 	}
@@ -182,6 +195,19 @@ func (a *Agent) AcceptIdentity(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// rename writes the node's new name to the cluster.
+func (s *source) rename(ctx context.Context) error {
+	state, err := s.journal().State(ctx, s.cfg.Name)
+	if err != nil || state.Applied == nil || state.Healthy == nil {
+		return err // nothing was written under the old name
+	}
+	owned, err := s.journal().Owned(ctx, s.cfg.Name)
+	if err != nil {
+		return err
+	}
+	return s.cluster().Finish(ctx, s.cfg.Name, owned, state.Applied.Revision, state.Healthy.Revision)
 }
 
 // order has a source's loop carry something out. It returns the cycle that

@@ -180,6 +180,7 @@ func (s *source) plan(ctx context.Context, state gitops.SourceState, caps gitops
 	}
 	r := s.request(state, t, want, owned)
 	r.AllowPrune = state.AllowPrune
+	r.Look = t.course == keep
 	r.ClusterRebuilt = state.ClusterUID != "" && caps.ClusterUID != "" && state.ClusterUID != caps.ClusterUID
 	if r.ClusterRebuilt {
 		s.log.Warn("the cluster was rebuilt: everything is applied again and nothing is pruned", "uid", caps.ClusterUID)

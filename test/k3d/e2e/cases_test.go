@@ -51,6 +51,7 @@ var cases = []struct {
 	{"git_server_down_for_many_cycles_then_back", gitServerDown},
 	{"kill_9_in_every_phase_then_converges_without_orphans", killInEveryPhase},
 
+	{"renamed_node_applies_nothing_until_accepted", renamedNode},
 	{"second_daemon_is_refused", secondDaemon},
 	{"socket_write_needs_root", socketWriteNeedsRoot},
 	{"readme_commands_work", readmeCommandsWork},

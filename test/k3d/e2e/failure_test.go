@@ -103,6 +103,31 @@ func kubeconfigRotated(s *scene) {
 	}
 }
 
+func renamedNode(s *scene) {
+	s.app("web:1")
+	s.start()
+	s.ready(s.push("under the old name"))
+	s.stop()
+	s.node.Config["node"] = map[string]any{"name": "renamed"}
+	s.start()
+	before := len(s.writes())
+	s.app("web:2")
+	head := s.push("under the new name")
+	st := s.sync()
+	if c := st.Condition(gitops.ConditionStalled); c.Status != "True" || c.Reason != gitops.IdentityChanged {
+		s.t.Errorf("Stalled = %+v, want True for IdentityChanged", c)
+	}
+	if n := len(s.writes()) - before; n != 0 || s.deploymentImage("web") != "web:1" {
+		s.t.Errorf("%d writes, image = %s; want none, web:1", n, s.deploymentImage("web"))
+	}
+	s.mustCLI("accept-identity")
+	s.ready(head)
+	s.kill()
+	s.start()
+	s.app("web:3")
+	s.ready(s.push("after a restart"))
+}
+
 func secondDaemon(s *scene) {
 	s.app("web:1")
 	s.start()
