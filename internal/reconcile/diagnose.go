@@ -5,8 +5,10 @@ package reconcile
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -14,6 +16,32 @@ import (
 // crashes is how often a container may restart before it counts as a crash
 // loop: the first restart may be a dependency that came up late.
 const crashes = 2
+
+// restarts remembers how often containers had restarted when they were first
+// looked at in a wait: what an old pod went through before says nothing about
+// the revision that is waited for. Without one (nil) the whole life counts.
+type restarts struct {
+	mu    sync.Mutex
+	first map[string]int32
+}
+
+func newRestarts() *restarts { return &restarts{first: map[string]int32{}} }
+
+// since is how often a container restarted since it was first looked at.
+func (r *restarts) since(pod types.UID, cs corev1.ContainerStatus) int32 {
+	if r == nil {
+		return cs.RestartCount
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := string(pod) + "/" + cs.Name
+	first, known := r.first[key]
+	if !known {
+		first = cs.RestartCount
+		r.first[key] = first
+	}
+	return cs.RestartCount - first
+}
 
 // finding is why a pod is not ready.
 type finding struct {
@@ -50,14 +78,14 @@ func (f finding) apply(h *gitops.ObjectHealth, pod string) {
 }
 
 // diagnose reads a pod's status for the reason why it is not ready.
-func diagnose(pod corev1.Pod) finding {
+func diagnose(pod corev1.Pod, seen *restarts) finding {
 	if pod.Status.Reason == "Evicted" || pod.Status.Reason == "NodeAffinity" {
 		return finding{reason: gitops.NodePressure, message: pod.Status.Reason + ": " + pod.Status.Message}
 	}
 	var worst finding
 	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for _, cs := range list {
-			if f := diagnoseContainer(cs); f.weight() > worst.weight() {
+			if f := diagnoseContainer(cs, seen.since(pod.UID, cs)); f.weight() > worst.weight() {
 				worst = f
 			}
 		}
@@ -83,7 +111,7 @@ func unschedulable(message string) finding {
 	return f
 }
 
-func diagnoseContainer(cs corev1.ContainerStatus) finding {
+func diagnoseContainer(cs corev1.ContainerStatus, restarted int32) finding {
 	w := cs.State.Waiting
 	if w == nil {
 		return finding{}
@@ -99,7 +127,7 @@ func diagnoseContainer(cs corev1.ContainerStatus) finding {
 		if last := cs.LastTerminationState.Terminated; last != nil {
 			message += fmt.Sprintf(" (exit code %d)", last.ExitCode)
 		}
-		return finding{reason: gitops.CrashLoop, message: message, failed: cs.RestartCount >= crashes}
+		return finding{reason: gitops.CrashLoop, message: message, failed: restarted >= crashes}
 	case "InvalidImageName", "ErrImageNeverPull":
 		return finding{reason: gitops.ImageName, message: message, failed: true}
 	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError":

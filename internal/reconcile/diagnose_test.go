@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/internal/reconcile"
@@ -58,6 +59,62 @@ func TestDiagnosis(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestOnlyRestartsInTheWaitMakeACrashLoop(t *testing.T) {
+	look := func(uid, container string, restarts int32) corev1.Pod {
+		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", UID: types.UID(uid)}, Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+			Name: container, RestartCount: restarts,
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+		}}}}
+	}
+	running := look("old", "main", 6)
+	running.Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+	tests := map[string]struct {
+		looks  []corev1.Pod
+		failed bool // at the last of them
+	}{
+		"old pod, seen crashing":        {[]corev1.Pod{look("old", "main", 7)}, false},
+		"old pod, one more crash":       {[]corev1.Pod{look("old", "main", 7), look("old", "main", 8)}, false},
+		"old pod, two more":             {[]corev1.Pod{look("old", "main", 7), look("old", "main", 8), look("old", "main", 9)}, true},
+		"old pod, ran at first":         {[]corev1.Pod{running, look("old", "main", 7)}, false},
+		"new pod":                       {[]corev1.Pod{look("new", "main", 0), look("new", "main", 2)}, true},
+		"another pod of the same name":  {[]corev1.Pod{look("old", "main", 0), look("new", "main", 2)}, false},
+		"another container of the same": {[]corev1.Pod{look("old", "main", 0), look("old", "side", 2)}, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			health := reconcile.DiagnoseAll(test.looks)
+			last := health[len(health)-1]
+			if last.Reason != gitops.CrashLoop || (last.Status == gitops.Failed) != test.failed {
+				t.Errorf("health is %+v, want failed %v", last, test.failed)
+			}
+		})
+	}
+}
+
+func TestPodThatCrashedBeforeTheWaitGetsAnotherChance(t *testing.T) {
+	s := newSite(t)
+	want := s.want(deployment("web", "broken"))
+	plan := s.mustPlan(want)
+	changes, err := s.c.Apply(t.Context(), plan, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the pod crashes", func() bool {
+		h, err := s.c.Health(t.Context(), want, plan.Inventory)
+		return err == nil && h.Objects[0].Status == gitops.Failed
+	})
+	looks := 0
+	_, err = s.c.Wait(t.Context(), gitops.HealthRequest{
+		Source: s.source, Plan: plan, Changes: changes, Timeout: s.timeout,
+		Progress: func(h gitops.Health) {
+			if looks++; looks == 1 && h.Objects[0].Status == gitops.Failed {
+				t.Errorf("the first look says %+v", h.Objects[0])
+			}
+		},
+	})
+	wantReason(t, err, gitops.CrashLoop, "web")
 }
 
 func TestUnhealthyErrorNamesTheCulprit(t *testing.T) {

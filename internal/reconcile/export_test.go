@@ -104,7 +104,17 @@ func (c *Cluster) Watched(source string) []string {
 }
 
 // Diagnose is what a pod's status says about the object it belongs to.
-func Diagnose(pod corev1.Pod, h *gitops.ObjectHealth) { diagnose(pod).apply(h, pod.Name) }
+func Diagnose(pod corev1.Pod, h *gitops.ObjectHealth) { diagnose(pod, nil).apply(h, pod.Name) }
+
+// DiagnoseAll is what each of several looks in one wait says.
+func DiagnoseAll(looks []corev1.Pod) []gitops.ObjectHealth {
+	seen := newRestarts()
+	out := make([]gitops.ObjectHealth, len(looks))
+	for i, pod := range looks {
+		diagnose(pod, seen).apply(&out[i], pod.Name)
+	}
+	return out
+}
 
 // Summary is one error for many.
 var Summary = summary

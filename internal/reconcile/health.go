@@ -63,8 +63,9 @@ func (c *Cluster) Health(ctx context.Context, want gitops.Manifests, owned gitop
 }
 
 // states looks at the targets: kinds side by side, one request for each kind
-// of which there are several objects.
-func (c *Cluster) states(ctx context.Context, targets []target) (gitops.Health, error) {
+// of which there are several objects. Seen counts restarts from the first look
+// on, nil from the start of each pod.
+func (c *Cluster) states(ctx context.Context, targets []target, seen *restarts) (gitops.Health, error) {
 	out := make([]gitops.ObjectHealth, len(targets))
 	byKind := map[schema.GroupVersionKind][]int{}
 	for i, t := range targets {
@@ -84,7 +85,7 @@ func (c *Cluster) states(ctx context.Context, targets []target) (gitops.Health, 
 				return err
 			}
 			for _, i := range indexes {
-				if err := c.judgeHealth(groupCtx, objects[i], &out[i]); err != nil {
+				if err := c.judgeHealth(groupCtx, objects[i], &out[i], seen); err != nil {
 					return err
 				}
 			}
@@ -177,7 +178,7 @@ func (c *Cluster) listWhole(ctx context.Context, r resource, namespace string, o
 }
 
 // judgeHealth fills in the state of one object.
-func (c *Cluster) judgeHealth(ctx context.Context, u *unstructured.Unstructured, h *gitops.ObjectHealth) error {
+func (c *Cluster) judgeHealth(ctx context.Context, u *unstructured.Unstructured, h *gitops.ObjectHealth, seen *restarts) error {
 	if u == nil {
 		h.Status, h.Message = gitops.NotFound, "it is not in the cluster"
 		return nil
@@ -191,5 +192,5 @@ func (c *Cluster) judgeHealth(ctx context.Context, u *unstructured.Unstructured,
 	if h.Status == gitops.Current {
 		h.Message = ""
 	}
-	return c.refine(ctx, u, h)
+	return c.refine(ctx, u, h, seen)
 }

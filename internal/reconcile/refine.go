@@ -26,14 +26,14 @@ var (
 
 // refine corrects kstatus where it is too generous or too strict for a node,
 // and finds out from the pods why a workload does not get ready.
-func (c *Cluster) refine(ctx context.Context, u *unstructured.Unstructured, h *gitops.ObjectHealth) error {
+func (c *Cluster) refine(ctx context.Context, u *unstructured.Unstructured, h *gitops.ObjectHealth, seen *restarts) error {
 	switch {
 	case h.Status == gitops.Terminating:
 		return nil
 	case h.Ref.Group == "batch" && h.Ref.Kind == "Job":
 		refineJob(u, h)
 	case h.Ref.Group == "" && h.Ref.Kind == "Pod":
-		refinePod(u, h)
+		refinePod(u, h, seen)
 		return nil
 	case h.Ref.Group == "" && h.Ref.Kind == "PersistentVolumeClaim" && h.Status == gitops.InProgress:
 		return c.refineClaim(ctx, u, h)
@@ -43,7 +43,7 @@ func (c *Cluster) refine(ctx context.Context, u *unstructured.Unstructured, h *g
 	if h.Status == gitops.Current {
 		return nil
 	}
-	return c.blamePods(ctx, u, h)
+	return c.blamePods(ctx, u, h, seen)
 }
 
 // refineJob wants a Job to have ended: to kstatus, one that runs is Current.
@@ -66,7 +66,7 @@ func isSuspended(u *unstructured.Unstructured) bool {
 }
 
 // refinePod takes a pod that ended badly for what it is, and names the cause.
-func refinePod(u *unstructured.Unstructured, h *gitops.ObjectHealth) {
+func refinePod(u *unstructured.Unstructured, h *gitops.ObjectHealth, seen *restarts) {
 	var pod corev1.Pod
 	if runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &pod) != nil {
 		return
@@ -80,7 +80,7 @@ func refinePod(u *unstructured.Unstructured, h *gitops.ObjectHealth) {
 		h.Status = gitops.InProgress // kstatus gives up at the first crash, and after 15 s without a node
 	}
 	if h.Status != gitops.Current {
-		diagnose(pod).apply(h, pod.Name)
+		diagnose(pod, seen).apply(h, pod.Name)
 	}
 }
 
@@ -135,7 +135,7 @@ func (c *Cluster) refineClaim(ctx context.Context, u *unstructured.Unstructured,
 
 // blamePods looks for the cause among the pods of the workload's newest
 // revision. Pods of older ones are on their way out and say nothing.
-func (c *Cluster) blamePods(ctx context.Context, u *unstructured.Unstructured, h *gitops.ObjectHealth) error {
+func (c *Cluster) blamePods(ctx context.Context, u *unstructured.Unstructured, h *gitops.ObjectHealth, seen *restarts) error {
 	selector, err := c.newestPods(ctx, u)
 	if err != nil || selector == nil {
 		return err
@@ -147,7 +147,7 @@ func (c *Cluster) blamePods(ctx context.Context, u *unstructured.Unstructured, h
 		if o.GetDeletionTimestamp() != nil || runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &pod) != nil {
 			return
 		}
-		if f := diagnose(pod); f.weight() > worst.weight() {
+		if f := diagnose(pod, seen); f.weight() > worst.weight() {
 			worst, name = f, pod.Name
 		}
 	})

@@ -35,7 +35,7 @@ func (c *Cluster) statesSince(ctx context.Context, targets []target) (gitops.Hea
 		}
 		ask, places = append(ask, t), append(places, i)
 	}
-	asked, err := c.states(ctx, ask)
+	asked, err := c.states(ctx, ask, nil)
 	if err != nil {
 		return asked, err
 	}

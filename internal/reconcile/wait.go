@@ -58,12 +58,12 @@ func (c *Cluster) Wait(ctx context.Context, req gitops.HealthRequest) (gitops.He
 // await looks until nothing blocks any more for the stable time. An API server
 // that is away meanwhile is nobody's fault: that time does not count.
 func (c *Cluster) await(ctx context.Context, w waiting) (gitops.Health, error) {
-	p, pause := newPatience(time.Now(), w.timeout), pollFirst
+	p, pause, seen := newPatience(time.Now(), w.timeout), pollFirst, newRestarts()
 	var healthy time.Time // since when nothing blocks
 	var last gitops.Health
 	for {
 		began := time.Now()
-		health, err := c.states(ctx, w.targets)
+		health, err := c.states(ctx, w.targets, seen)
 		p.looked(began, time.Now(), err == nil)
 		if ctx.Err() != nil {
 			return last, ctx.Err()
