@@ -265,15 +265,14 @@ func (s *source) fail(ctx context.Context, w *work, err error) (again bool) {
 	if reason == "" {
 		reason = gitops.ApplyFailed
 	}
-	touched := s.underway.touched
-	s.underway = underway{}
 	if jErr := s.journal().Advance(ctx, a.ID, gitops.PhaseFailed, gitops.Outcome{
 		Changes: w.changes, Inventory: itemsOf(w.changes), Reason: reason, Message: err.Error(),
 		Remember:  v == rollBack && a.Cause != gitops.CauseRollback,
-		Untouched: !touched,
+		Untouched: !s.underway.touched,
 	}); jErr != nil {
-		return s.outOfReach(ctx, jErr)
+		return s.outOfReach(ctx, jErr) // it goes on as this process's own, and fails again
 	}
+	s.underway = underway{}
 	return true
 }
 

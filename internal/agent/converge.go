@@ -57,7 +57,7 @@ func (s *source) sameAsApplied(state gitops.SourceState, t target, want gitops.M
 // was away. A restart counts; the fourth fails the attempt.
 func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
 	if state.Open.Resumes >= maxResumes && state.Open.Phase != gitops.PhaseHealthy && !s.working(state.Open.ID) {
-		s.underway = underway{attempt: state.Open.ID, touched: true}
+		s.underway = underway{touched: true} // by an earlier life: this one does not work on it
 		return s.fail(ctx, &work{attempt: *state.Open}, resumedTooOften(*state.Open))
 	}
 	want, err := s.manifests(ctx, t)
