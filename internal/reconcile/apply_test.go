@@ -105,7 +105,7 @@ func TestRejectedObjectStopsEverythingBeforeAWrite(t *testing.T) {
 	since := time.Now()
 	bad := "apiVersion: v1\nkind: Service\nmetadata: {name: bad, namespace: NS}\nspec: {ports: [{port: 99999}]}\n"
 	_, err := s.converge(s.want(configMap("a", "2"), bad))
-	wantReason(t, err, gitops.Rejected, "Service", "bad", "99999")
+	wantReason(t, err, gitops.Rejected, "Service", "bad", "spec.ports[0].port", "between 1 and 65535")
 	if w := s.writes(since); len(w) > 0 {
 		t.Errorf("a rejected plan wrote %q", w)
 	}
