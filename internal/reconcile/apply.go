@@ -251,8 +251,7 @@ func (a *apply) report() {
 // of reach, the whole run ends: the objects that are left would only wait, too.
 func (a *apply) fail(change gitops.Change, err error) {
 	err = a.c.failure("apply", &change.Ref, err)
-	switch gitops.ReasonOf(err) {
-	case gitops.APIUnreachable, gitops.APIUnauthorized, gitops.KubeconfigError:
+	if isOutOfReach(err) {
 		a.abort(err)
 	}
 	change.Action, change.Reason, change.Message = gitops.FailedToDo, gitops.ReasonOf(err), err.Error()

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,7 +25,11 @@ func cleared(plan gitops.Plan) time.Duration { return cmp.Or(plan.HealthTimeout,
 // Prune deletes what left Git, and takes our marks off what is released. What
 // is gone already counts as deleted; what is no longer labelled as ours is left
 // alone and forgotten. Deletion is in the background: an object that a
-// finalizer holds must not hold up the source.
+// finalizer holds must not hold up the source. It never waits.
+//
+// An object that cannot be deleted does not stop the others: all changes are
+// returned beside the error, which is PruneFailed. When the API server is out
+// of reach, what is left is not tried.
 func (c *Cluster) Prune(ctx context.Context, plan gitops.Plan) ([]gitops.Change, error) {
 	return c.deleteAll(ctx, plan.Source, plan.Prune)
 }
@@ -34,7 +39,8 @@ func (c *Cluster) Prune(ctx context.Context, plan gitops.Plan) ([]gitops.Change,
 func (c *Cluster) deleteAll(ctx context.Context, source string, todo []gitops.Change) ([]gitops.Change, error) {
 	made := make([]gitops.Change, 0, len(todo))
 	var errs []error
-	for len(todo) > 0 {
+	var away atomic.Bool
+	for len(todo) > 0 && !away.Load() {
 		n := 1
 		for n < len(todo) && stageOf(todo[n].Ref) == stageOf(todo[0].Ref) {
 			n++
@@ -44,7 +50,13 @@ func (c *Cluster) deleteAll(ctx context.Context, source string, todo []gitops.Ch
 		group.SetLimit(c.cfg.Concurrency)
 		for i, change := range todo[:n] {
 			group.Go(func() error {
+				if away.Load() {
+					return nil
+				}
 				done[i], failed[i] = c.delete(ctx, source, change, metav1.DeletePropagationBackground)
+				if isOutOfReach(failed[i]) {
+					away.Store(true)
+				}
 				return nil
 			})
 		}
@@ -52,8 +64,11 @@ func (c *Cluster) deleteAll(ctx context.Context, source string, todo []gitops.Ch
 		if ctx.Err() != nil {
 			return made, ctx.Err()
 		}
-		made = append(made, done...)
-		for _, err := range failed {
+		for i, err := range failed {
+			if done[i].Action == "" {
+				continue // not tried
+			}
+			made = append(made, done[i])
 			if err != nil {
 				errs = append(errs, err)
 			}
@@ -63,12 +78,24 @@ func (c *Cluster) deleteAll(ctx context.Context, source string, todo []gitops.Ch
 	return made, pruneFailed(errs)
 }
 
+// isOutOfReach reports that the API server could not be asked, or not by us.
+func isOutOfReach(err error) bool {
+	switch gitops.ReasonOf(err) {
+	case gitops.APIUnreachable, gitops.APIUnauthorized, gitops.KubeconfigError:
+		return true
+	}
+	return false
+}
+
 // pruneFailed sums errors of deletions up. An API server that is away is not a
-// failed prune: it is tried again as it is.
+// failed prune, whatever else was refused: it is tried again as it is.
 func pruneFailed(errs []error) error {
+	if i := slices.IndexFunc(errs, isOutOfReach); i >= 0 {
+		return errs[i]
+	}
 	err := summary(errs)
 	e, ok := asError(err)
-	if !ok || slices.Contains([]gitops.Reason{gitops.APIUnreachable, gitops.APIUnauthorized, gitops.KubeconfigError, gitops.Forbidden}, e.Reason) {
+	if !ok || e.Reason == gitops.Forbidden {
 		return err
 	}
 	e.Reason, e.Remedy = gitops.PruneFailed, "see what holds the objects with kubectl get -o yaml; the deletion is tried again"
