@@ -32,6 +32,10 @@ type Config struct {
 	Version    string
 	Now        func() time.Time
 	Limits     Limits
+	// Progress is called, at most once a second and never twice at once, while
+	// bytes move or objects are stored: a long transfer is alive, not hung. It
+	// must not block. nil = nobody asks.
+	Progress func()
 }
 
 // Mirror is another place that has the same repository.

@@ -54,7 +54,7 @@ func fetchOnce(url, path string) error {
 		return err
 	}
 	// A collection is killed too: the revision before is not retained.
-	return store.GC(context.Background())
+	return store.GC(context.Background(), nil)
 }
 
 // TestKilledAtAnyMoment kills a process with SIGKILL while it fetches, and

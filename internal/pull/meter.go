@@ -5,6 +5,7 @@ package pull
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +14,39 @@ import (
 
 // meter counts the bytes of a source's connections as they are on the wire,
 // encryption and headers included: it is what a metered link is billed for.
-type meter struct{ in, out atomic.Int64 }
+type meter struct {
+	in, out atomic.Int64
+	moved   func() // called with every read and write that moved something
+}
+
+// count adds bytes that moved.
+func (m *meter) count(to *atomic.Int64, n int) {
+	if n > 0 {
+		to.Add(int64(n))
+		m.moved()
+	}
+}
+
+// pulse tells somebody, at most once a second, that a poll is alive.
+type pulse struct {
+	call func()
+
+	mu   sync.Mutex
+	last time.Time
+}
+
+// beat may be called from any goroutine.
+func (p *pulse) beat() {
+	if p.call == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); now.Sub(p.last) >= time.Second {
+		p.last = now
+		p.call()
+	}
+}
 
 type meteredConn struct {
 	net.Conn
@@ -22,13 +55,13 @@ type meteredConn struct {
 
 func (c meteredConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.m.in.Add(int64(n))
+	c.m.count(&c.m.in, n)
 	return n, err
 }
 
 func (c meteredConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	c.m.out.Add(int64(n))
+	c.m.count(&c.m.out, n)
 	return n, err
 }
 

@@ -29,6 +29,7 @@ type Source struct {
 	remotes []remote
 	places  []place
 	meter   *meter
+	pulse   *pulse
 
 	mu        sync.Mutex
 	memory    memory
@@ -45,7 +46,8 @@ func New(cfg Config, store *objects.Store) (*Source, error) {
 	if err := cfg.Ref.validate(); err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg, store: store, meter: &meter{}, collected: cfg.Now()}
+	p := &pulse{call: cfg.Progress}
+	s := &Source{cfg: cfg, store: store, meter: &meter{moved: p.beat}, pulse: p, collected: cfg.Now()}
 	var err error
 	s.remotes, s.places, err = remotes(cfg, wire{
 		meter: s.meter, limits: cfg.Limits, agent: "git/2.0-edgeagent-" + cfg.Version, now: cfg.Now,
@@ -242,8 +244,8 @@ func (s *Source) fetch(ctx, online context.Context, done func(), r remote, p pla
 		return err
 	}
 	defer func() { _ = body.Close() }()
-	pack := reader{ReadCloser: body, ctx: online, doing: "fetch from " + p.shown, now: s.cfg.Now, done: done}
-	err = s.store.Receive(ctx, s.cfg.Source, c.tip, pack)
+	pack := reader{ReadCloser: body, ctx: online, doing: "fetch from " + p.shown, now: s.cfg.Now, done: done, moved: s.pulse.beat}
+	err = s.store.Receive(ctx, objects.Arrival{Source: s.cfg.Source, Head: c.tip, Pack: pack, Keep: haves, Progress: s.pulse.beat})
 	if c.full == "" && gitops.ReasonOf(err) == gitops.Incomplete {
 		return failed(gitops.RefMissing, "check the commit id, or push it to a branch",
 			"find commit %s: no branch or tag of %s reaches it", c.tip, p.shown)

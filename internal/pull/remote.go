@@ -4,6 +4,7 @@ package pull
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/url"
 	"time"
@@ -83,14 +84,18 @@ type reader struct {
 	doing string
 	now   func() time.Time
 	done  func()
+	moved func() // called with every read that brought something
 }
 
 func (r reader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
+	if n > 0 {
+		r.moved()
+	}
 	if err == nil {
 		return n, nil
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		err = linkFailed(r.ctx, r.doing, err, r.now())
 	}
 	r.done()

@@ -29,5 +29,5 @@ func (s *Source) Retain(ctx context.Context, revisions []gitops.Hash) error {
 	if !due {
 		return nil
 	}
-	return s.store.GC(ctx)
+	return s.store.GC(ctx, s.pulse.beat)
 }

@@ -20,7 +20,7 @@ const maxSeen = 100_000
 // checkClosed checks that everything the objects after seq name is in the
 // store with the right type. What was in the store before names nothing that
 // is missing, so this is all that has to be looked at, without walking history.
-func (s *Store) checkClosed(ctx context.Context, tx *sql.Tx, seq int64) error {
+func (s *Store) checkClosed(ctx context.Context, tx *sql.Tx, seq int64, progress func()) error {
 	rows, err := tx.QueryContext(ctx,
 		"SELECT id, kind, size, data FROM objects WHERE seq > ? AND kind <> ? ORDER BY seq",
 		seq, int(plumbing.BlobObject))
@@ -48,6 +48,7 @@ func (s *Store) checkClosed(ctx context.Context, tx *sql.Tx, seq int64) error {
 		if err := checkLinks(ctx, tx, i, t, named, seen); err != nil {
 			return err
 		}
+		progress()
 	}
 	if err := rows.Err(); err != nil {
 		return storeFailed("check a pack", err)
@@ -97,7 +98,7 @@ func malformed(i id, t plumbing.ObjectType, err error) error {
 
 // walk visits everything that roots reach and returns it. Every commit, tree
 // and tag is read and hashed; of blobs only the presence is looked at.
-func (s *Store) walk(ctx context.Context, q querier, roots []id) (map[id]struct{}, error) {
+func (s *Store) walk(ctx context.Context, q querier, roots []id, progress func()) (map[id]struct{}, error) {
 	reached := map[id]struct{}{}
 	stack := make([]link, 0, len(roots))
 	for _, r := range roots {
@@ -122,6 +123,7 @@ func (s *Store) walk(ctx context.Context, q querier, roots []id) (map[id]struct{
 			return nil, err
 		}
 		stack = append(stack, named...)
+		progress()
 	}
 	return reached, nil
 }
@@ -191,7 +193,7 @@ func (s *Store) complete(ctx context.Context, q querier, i id) (bool, error) {
 	if err != nil || !lost {
 		return err == nil, err
 	}
-	_, err = s.walk(ctx, q, []id{i})
+	_, err = s.walk(ctx, q, []id{i}, func() {})
 	switch gitops.ReasonOf(err) {
 	case gitops.Incomplete, gitops.Corrupt:
 		return false, nil

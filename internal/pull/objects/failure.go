@@ -60,11 +60,16 @@ func tooLarge(remedy, format string, args ...any) *gitops.Error {
 	return &gitops.Error{Reason: gitops.TooLarge, Message: fmt.Sprintf(format, args...), Remedy: remedy}
 }
 
+// isFull reports that the file cannot grow.
+func isFull(err error) bool {
+	coded, ok := errors.AsType[*sqlite.Error](err)
+	return ok && coded.Code()&0xff == sqlite3.SQLITE_FULL
+}
+
 // explainFull tells a store at its own limit, which an administrator set, from
 // a disk that is full: SQLite has one word for both.
 func (s *Store) explainFull(err error) error {
-	coded, ok := errors.AsType[*sqlite.Error](err)
-	if !ok || coded.Code()&0xff != sqlite3.SQLITE_FULL {
+	if !isFull(err) {
 		return err
 	}
 	var fs unix.Statfs_t

@@ -5,8 +5,11 @@ package objects
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
 const (
@@ -20,8 +23,17 @@ const (
 // GC removes what no head and no retained revision reaches, in small steps,
 // and gives the space back. Killed in the middle it leaves objects whose links
 // are gone; a mark in the file says so until a collection has ended.
-func (s *Store) GC(ctx context.Context) (err error) {
+// Progress is called with every object that is looked at, nil for nobody.
+func (s *Store) GC(ctx context.Context, progress func()) (err error) {
 	defer s.quarantine(ctx, &err)
+	if progress == nil {
+		progress = func() {}
+	}
+	return s.collect(ctx, nil, progress)
+}
+
+// collect is GC that spares what more reaches, too.
+func (s *Store) collect(ctx context.Context, more []gitops.Hash, progress func()) error {
 	release, err := s.change(ctx)
 	if err != nil {
 		return err
@@ -31,7 +43,20 @@ func (s *Store) GC(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	reached, err := s.walk(ctx, s.db, keep)
+	spared, err := parseIDs(more)
+	if err != nil {
+		return err
+	}
+	for _, i := range spared {
+		whole, err := s.complete(ctx, s.db, i)
+		if err != nil {
+			return err
+		}
+		if whole && !slices.Contains(keep, i) {
+			keep = append(keep, i)
+		}
+	}
+	reached, err := s.walk(ctx, s.db, keep, progress)
 	if err != nil {
 		return fmt.Errorf("collect unused objects: %w", err)
 	}

@@ -36,7 +36,7 @@ func TestCollectionKeepsHeadsAndRetainedRevisions(t *testing.T) {
 	}
 	other := newPack()
 	foreign := other.revision("of another source")
-	if err := s.Receive(t.Context(), "other", foreign, bytes.NewReader(other.bytes())); err != nil {
+	if err := s.Receive(t.Context(), objects.Arrival{Source: "other", Head: foreign, Pack: bytes.NewReader(other.bytes())}); err != nil {
 		t.Fatal(err)
 	}
 	unknown := gitops.Hash(strings.Repeat("d", 40))
@@ -47,7 +47,7 @@ func TestCollectionKeepsHeadsAndRetainedRevisions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.GC(t.Context()); err != nil {
+	if err := s.GC(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []bool{false, true, false, false, true} {
@@ -68,7 +68,7 @@ func TestCollectionKeepsHeadsAndRetainedRevisions(t *testing.T) {
 	if err := s.Remove(t.Context(), "other"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.GC(t.Context()); err != nil {
+	if err := s.GC(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, s, path, "suspects"); n != 0 {
@@ -99,7 +99,7 @@ func TestNothingToDoWritesNothing(t *testing.T) {
 		if err := s.Advance(t.Context(), "fleet", head); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.GC(t.Context()); err != nil {
+		if err := s.GC(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestInterruptedCollection(t *testing.T) {
 	if ok, err := s.Complete(t.Context(), dropped); !ok || err != nil {
 		t.Fatalf("after it was fetched again: %v, %v", ok, err)
 	}
-	if err := s.GC(t.Context()); err != nil {
+	if err := s.GC(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, s, path, "suspects"); n != 0 {
@@ -184,7 +184,7 @@ func TestCollectionInterruptedAnywhere(t *testing.T) {
 	partly := 0
 	for n := 1; ; n += 5 {
 		ctx := newCountdown(t.Context(), n)
-		err := s.GC(ctx)
+		err := s.GC(ctx, nil)
 		ctx.cancel()
 		if err == nil {
 			break
@@ -226,7 +226,7 @@ func TestCollectionStopsWhereSomethingIsMissing(t *testing.T) {
 	receive(t, s, head, p)
 	tree := hashOf(treeType, entryOf("100644", "a.yaml", hashOf(blobType, []byte("x"))))
 	s = change(t, s, path, fmt.Sprintf("DELETE FROM objects WHERE id = x'%s'", tree))
-	wantReason(t, s.GC(t.Context()), gitops.Incomplete)
+	wantReason(t, s.GC(t.Context(), nil), gitops.Incomplete)
 	if n := count(t, s, path, "objects"); n != 2 {
 		t.Errorf("%d objects, want the 2 that are left", n)
 	}

@@ -56,7 +56,7 @@ type object struct {
 }
 
 // index stores the objects of a pack.
-func (s *Store) index(ctx context.Context, tx *sql.Tx, pack io.Reader) error {
+func (s *Store) index(ctx context.Context, tx *sql.Tx, pack io.Reader, progress func()) error {
 	insert, err := tx.PrepareContext(ctx,
 		"INSERT INTO objects (id, kind, size, data) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
 	if err != nil {
@@ -83,6 +83,7 @@ func (s *Store) index(ctx context.Context, tx *sql.Tx, pack io.Reader) error {
 		if err := x.next(ctx, scanner); err != nil {
 			return err
 		}
+		progress()
 	}
 	if _, err := scanner.Checksum(); err != nil {
 		return brokenPack(err)

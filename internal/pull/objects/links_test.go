@@ -70,7 +70,7 @@ func TestAmbiguousOrDanglingObjectsAreRefused(t *testing.T) {
 			p.add(blobType, blobContent)
 			p.add(treeType, inner)
 			id := p.add(c.kind, c.content)
-			err := s.Receive(t.Context(), "fleet", id, bytes.NewReader(p.bytes()))
+			err := s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: id, Pack: bytes.NewReader(p.bytes())})
 			wantReason(t, err, c.reason)
 			if ok, err := s.Has(t.Context(), blob); ok != (c.reason == "") || err != nil {
 				t.Errorf("stored: %v, %v", ok, err)

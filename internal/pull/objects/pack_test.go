@@ -155,7 +155,7 @@ func openAt(t testing.TB, path string, opts objects.Options) *objects.Store {
 
 func receive(t testing.TB, s *objects.Store, head gitops.Hash, p *pack) {
 	t.Helper()
-	if err := s.Receive(t.Context(), "fleet", head, bytes.NewReader(p.bytes())); err != nil {
+	if err := s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: head, Pack: bytes.NewReader(p.bytes())}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -218,7 +218,7 @@ func TestBadPacksAreRefusedAndLeaveNothing(t *testing.T) {
 			if c.bytes != nil {
 				b = c.bytes(b)
 			}
-			err := s.Receive(t.Context(), "fleet", head, bytes.NewReader(b))
+			err := s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: head, Pack: bytes.NewReader(b)})
 			wantReason(t, err, c.reason)
 			if !strings.Contains(err.Error(), c.text) {
 				t.Errorf("%q is not in %q", c.text, err)
@@ -239,7 +239,7 @@ func TestPackCutAnywhereLeavesNothing(t *testing.T) {
 	head := p.revision(strings.Repeat("a: b\n", 100))
 	whole := p.bytes()
 	for n := range len(whole) {
-		err := s.Receive(t.Context(), "fleet", head, bytes.NewReader(whole[:n]))
+		err := s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: head, Pack: bytes.NewReader(whole[:n])})
 		wantReason(t, err, gitops.Corrupt)
 	}
 	if ok, err := s.Has(t.Context(), head); ok || err != nil {
@@ -272,7 +272,7 @@ func TestReadErrorsComeBackAsTheyAre(t *testing.T) {
 	s := openAt(t, filepath.Join(dir, "objects.db"), objects.Options{})
 	head := gitops.Hash(strings.Repeat("d", 40))
 	for _, n := range []int{0, 100, 3 << 20} {
-		if err := s.Receive(t.Context(), "fleet", head, &broken{n, cut}); !errors.Is(err, cut) {
+		if err := s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: head, Pack: &broken{n, cut}}); !errors.Is(err, cut) {
 			t.Errorf("after %d bytes: %v", n, err)
 		}
 	}
@@ -283,7 +283,7 @@ func TestReadErrorsComeBackAsTheyAre(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p := newPack()
-	if err := s.Receive(ctx, "fleet", p.revision("x"), bytes.NewReader(p.bytes())); !errors.Is(err, context.Canceled) {
+	if err := s.Receive(ctx, objects.Arrival{Source: "fleet", Head: p.revision("x"), Pack: bytes.NewReader(p.bytes())}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -323,7 +323,7 @@ func TestStoreStaysUnderItsLimit(t *testing.T) {
 	}
 	_ = f.Close()
 	p = newPack()
-	err = s.Receive(t.Context(), "fleet", p.revision(string(noise)), bytes.NewReader(p.bytes()))
+	err = s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: p.revision(string(noise)), Pack: bytes.NewReader(p.bytes())})
 	wantReason(t, err, gitops.TooLarge)
 	info, err := os.Stat(path)
 	if err != nil || info.Size() > 1<<20 {
@@ -331,4 +331,44 @@ func TestStoreStaysUnderItsLimit(t *testing.T) {
 	}
 	p = newPack()
 	receive(t, s, p.revision("still works", first), p)
+}
+
+func TestFullStoreMakesRoomOnce(t *testing.T) {
+	tests := map[string]struct {
+		keep bool // the unused revision
+		want gitops.Reason
+	}{
+		"unused objects go":  {},
+		"what is kept stays": {keep: true, want: gitops.TooLarge},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, _ := open(t, objects.Options{MaxBytes: 4 << 20})
+			p := newPack()
+			old := p.revision(text(1, 2<<20))
+			receive(t, s, old, p)
+			p = newPack()
+			receive(t, s, p.revision("small"), p)
+			// Nothing reaches the old revision any more, and the new one does not fit beside it.
+			p = newPack()
+			next := p.revision(text(2, 3<<20))
+			beats := 0
+			a := objects.Arrival{Source: "fleet", Head: next, Pack: bytes.NewReader(p.bytes()), Progress: func() { beats++ }}
+			if test.keep {
+				a.Keep = []gitops.Hash{old, "0123456789012345678901234567890123456789"}
+			}
+			err := s.Receive(t.Context(), a)
+			if gitops.ReasonOf(err) != test.want {
+				t.Fatalf("reason %q, want %q: %v", gitops.ReasonOf(err), test.want, err)
+			}
+			for head, there := range map[gitops.Hash]bool{old: test.keep, next: !test.keep} {
+				if whole, err := s.Complete(t.Context(), head); err != nil || whole != there {
+					t.Errorf("%s is there: %v, %v; want %v", head.Short(), whole, err, there)
+				}
+			}
+			if beats == 0 {
+				t.Error("nobody heard that it goes on")
+			}
+		})
+	}
 }

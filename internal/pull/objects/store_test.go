@@ -211,7 +211,7 @@ func TestDamageOfOneSourceDoesNotBlockAnother(t *testing.T) {
 	a, b := newPack(), newPack()
 	headA, headB := a.revision("of a"), b.revision("of b")
 	receive(t, s, headA, a)
-	if err := s.Receive(t.Context(), "other", headB, bytes.NewReader(b.bytes())); err != nil {
+	if err := s.Receive(t.Context(), objects.Arrival{Source: "other", Head: headB, Pack: bytes.NewReader(b.bytes())}); err != nil {
 		t.Fatal(err)
 	}
 	bad := hashOf(blobType, []byte("of b"))

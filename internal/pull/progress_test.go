@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pull_test
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/pull"
+	"github.com/edgeagent/edgeagent/internal/pull/objects"
+)
+
+func TestTransferReportsThatItIsAlive(t *testing.T) {
+	r, _ := small(t, 3)
+	full := openStore(t, objects.Options{})
+	mustPoll(t, newSource(t, config(r.serve().URL), full))
+	tests := map[string]struct {
+		cfg   pull.Config
+		store *objects.Store
+		fails gitops.Reason
+	}{
+		"refs, and nothing new":   {cfg: config(r.serve().URL), store: full},
+		"pack out of a directory": {cfg: config("file://" + r.root), store: openStore(t, objects.Options{MaxPack: 10}), fails: gitops.TooLarge},
+		"everything":              {cfg: config(r.serve().URL), store: openStore(t, objects.Options{})},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var calls, busy atomic.Int64
+			test.cfg.Progress = func() {
+				if busy.Add(1) != 1 {
+					t.Error("called twice at once")
+				}
+				calls.Add(1)
+				busy.Add(-1)
+			}
+			began := time.Now()
+			_, err := newSource(t, test.cfg, test.store).Commits(t.Context(), nil)
+			if gitops.ReasonOf(err) != test.fails {
+				t.Fatal(err)
+			}
+			if n, most := calls.Load(), int64(time.Since(began).Seconds())+1; n < 1 || n > most {
+				t.Errorf("called %d times in %s", n, time.Since(began))
+			}
+		})
+	}
+}
+
+func TestFetchIntoAFullStoreMakesRoomInTheSamePoll(t *testing.T) {
+	r := newRepo(t)
+	orphan := func(name string, size int) gitops.Hash {
+		r.git(r.work, "checkout", "-q", "--orphan", name)
+		noise := make([]byte, size)
+		rng := rand.NewChaCha8([32]byte{byte(len(name))})
+		_, _ = rng.Read(noise)
+		r.write("file", string(noise))
+		r.git(r.work, "add", "-A")
+		r.git(r.work, "commit", "-q", "-m", name)
+		r.git(r.work, "push", "-q", "-f", "o", "HEAD:main")
+		return gitops.Hash(r.git(r.work, "rev-parse", "HEAD"))
+	}
+	store := openStore(t, objects.Options{MaxBytes: 4 << 20})
+	s := newSource(t, config(r.serve().URL), store)
+	first := orphan("a", 2<<20)
+	mustPoll(t, s)
+	orphan("bb", 100)
+	mustPoll(t, s)
+	head := orphan("ccc", 3<<20)
+	if c := mustPoll(t, s); c.Revision.Hash() != head {
+		t.Errorf("revision is %s, want %s", c.Revision, head)
+	}
+	readsBack(t, r, store, head)
+	if here, err := store.Has(t.Context(), first); err != nil || here {
+		t.Errorf("the unused commit is there: %v, %v", here, err)
+	}
+	// What the node uses makes no room.
+	orphan("dddd", 3<<20)
+	_, err := s.Commits(t.Context(), []gitops.Hash{head})
+	wantReason(t, err, gitops.TooLarge)
+	readsBack(t, r, store, head)
+}
