@@ -26,6 +26,9 @@ type daemon struct {
 	journal    *journal.Journal
 	objects    *objects.Store
 	current    atomic.Pointer[agent.Agent]
+	// moved is when bytes last came over a link, in nanoseconds since 1970: a
+	// long transfer is progress too.
+	moved atomic.Int64
 	// refused is why a changed configuration was not taken, "" when it was.
 	refused atomic.Pointer[string]
 }
@@ -143,10 +146,15 @@ func (d *daemon) reload(ctx context.Context) (config.Config, *agent.Agent, error
 
 // progress is when the agent last showed that it is alive.
 func (d *daemon) progress() time.Time {
-	if a := d.current.Load(); a != nil {
-		return a.Progress()
+	a := d.current.Load()
+	if a == nil {
+		return time.Now()
 	}
-	return time.Now()
+	progress, moved := a.Progress(), time.Unix(0, d.moved.Load())
+	if moved.After(progress) {
+		return moved
+	}
+	return progress
 }
 
 // runtimeDir keeps what may be lost at a reboot and not at a restart.

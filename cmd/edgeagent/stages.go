@@ -60,7 +60,9 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 		Guard:    s.PrunePolicy.Guard(),
 	}
 	var err error
-	if sc.Git, err = pull.New(pullConfig(cfg, s), d.objects); err != nil {
+	pc := pullConfig(cfg, s)
+	pc.Progress = func() { d.moved.Store(time.Now().UnixNano()) }
+	if sc.Git, err = pull.New(pc, d.objects); err != nil {
 		return sc, err
 	}
 	introduction, err := d.introduction(ctx, s)
