@@ -119,6 +119,13 @@ func TestChoose(t *testing.T) {
 			now:  noon.Add(4 * time.Minute),
 			want: target{course: rest, failed: &b2failed, retryAt: noon.Add(5 * time.Minute)},
 		},
+		"the rollback waits its turn, and the revision waits for it": {
+			state: gitops.SourceState{Accepted: at("B", ""), Applied: at("B", "b"), Healthy: at("A", "a")},
+			attempts: []gitops.Attempt{{ID: 3, Revision: "A", Digest: "a", Cause: back, Phase: gitops.PhaseFailed, Reason: gitops.ImagePull, Ended: noon.Add(2 * time.Minute),
+				Reached: map[gitops.Phase]time.Time{gitops.PhaseApplied: noon}}, b2pull, a1}, healthy: healthyAts(at("A", "a")),
+			now:  noon.Add(6 * time.Minute),
+			want: target{course: rest, failed: &b2pull, retryAt: noon.Add(7 * time.Minute)},
+		},
 		"the host failed the rollback, and it is due: the same again": {
 			state:    gitops.SourceState{Accepted: at("B", ""), Applied: at("B", "b"), Healthy: at("A", "a"), Failed: &b2failed},
 			attempts: []gitops.Attempt{try(3, "A", "a", back, gitops.PhaseFailed, gitops.ImagePull), b2failed, a1}, healthy: healthyAts(at("A", "a")),

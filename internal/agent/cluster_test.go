@@ -13,8 +13,8 @@ import (
 )
 
 // liveObject is an object in the cluster. Its value says how it does: "crash…"
-// crashes, "pull…" cannot pull its image, "slow…" is never ready, "job…" has run
-// to its end, and everything else is Current.
+// crashes, "pull…" cannot pull its image, "slow…" is not ready, "stuck…" never is,
+// "job…" has run to its end, and everything else is Current.
 type liveObject struct{ value, uid string }
 
 // cluster is a tiny API server: objects with a value, a health and a UID. Its
@@ -27,7 +27,7 @@ type cluster struct {
 	away   error    // what every call answers
 	calls  []string // the steps that were asked for, in order
 	writes int
-	cured  bool     // nothing crashes and images can be pulled
+	cured  bool     // everything becomes ready after all
 	stuck  bool     // nothing becomes ready
 	sick   []string // values that crash now, although they were healthy once
 	// hook is called at the beginning of each step, and of "apply NAME": what it

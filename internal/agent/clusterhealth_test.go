@@ -40,7 +40,7 @@ func (c *cluster) healthOf(m gitops.Manifest) gitops.ObjectHealth {
 		h.Status, h.Reason = gitops.Failed, gitops.CrashLoop
 	case kind == "pull" && !c.cured:
 		h.Status, h.Reason = gitops.InProgress, gitops.ImagePull
-	case kind == "slow" || c.stuck:
+	case kind == "slow" && !c.cured || kind == "stuck" || c.stuck:
 		h.Status = gitops.InProgress
 	case kind == "job":
 		h.Completed = true

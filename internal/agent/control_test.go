@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/edgeagent/edgeagent/internal/agent"
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
@@ -266,19 +265,6 @@ func TestSourcesDoNotMix(t *testing.T) {
 			if st.Ready() != (st.Name == fleet) {
 				t.Errorf("%s: Ready = %+v", st.Name, st.Condition(gitops.ConditionReady))
 			}
-		}
-	})
-}
-
-func TestReloadedAgentGoesOnCounting(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.healthy(content{"a": "1"})
-		w.once()
-		w.cfg.Replaces = w.agent
-		w.agent = agent.New(w.cfg)
-		w.once()
-		if got := w.status().Cycle; got != 3 {
-			t.Errorf("cycle = %d, want 3", got)
 		}
 	})
 }

@@ -138,7 +138,7 @@ func TestRollbackThatTheHostFailsWaitsItsTurn(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.cluster.cured = true
 				one := w.healthy(content{"a": "pull"})
-				w.push(content{"a": "slow"})
+				w.push(content{"a": "stuck"})
 				w.run()
 				w.sleep(time.Minute)
 				if broken {

@@ -215,3 +215,38 @@ func TestRebuiltClusterIsKnownAsSuchUntilEverythingIsBack(t *testing.T) {
 		w.holds(content{"a": "1", "b": "1"})
 	})
 }
+
+func TestRebuiltClusterIsFilledAgainAndNothingIsPruned(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one := w.healthy(content{"a": "1", "b": "1"})
+		w.cluster.set(func(c *cluster) {
+			c.uid = "cluster-2"
+			clear(c.live)
+		})
+		w.cluster.edit("other", "not ours")
+		w.remote.err = failure(gitops.Unreachable)
+		w.restart()
+		w.once()
+		w.runs(one, content{"a": "1", "b": "1", "other": "not ours"})
+		if uid := w.state().ClusterUID; uid != "cluster-2" {
+			t.Errorf("cluster = %s", uid)
+		}
+		asked := w.cluster.plans()
+		if !asked[len(asked)-1].ClusterRebuilt {
+			t.Error("the plan was not told that the cluster was rebuilt")
+		}
+		w.once()
+		if asked := last(w.cluster.plans()); asked.ClusterRebuilt {
+			t.Error("rebuilt again")
+		}
+		// The same by an update.
+		w.remote.err = nil
+		w.cluster.set(func(c *cluster) { c.uid = "cluster-3" })
+		w.push(content{"a": "2", "b": "1"})
+		w.once()
+		w.holds(content{"a": "2", "b": "1", "other": "not ours"})
+		if uid := w.state().ClusterUID; uid != "cluster-3" {
+			t.Errorf("cluster = %s", uid)
+		}
+	})
+}

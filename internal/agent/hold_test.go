@@ -228,3 +228,22 @@ func TestFailedHoldIsNotTriedInALoop(t *testing.T) {
 		}
 	})
 }
+
+// What a person puts off has no black mark: it is tried at once when they let go.
+func TestHoldInTheMiddleOfAWait(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one := w.healthy(content{"a": "1"})
+		two := w.push(content{"a": "slow"})
+		w.run()
+		w.sleep(time.Minute)
+		w.rollback("", false)
+		w.runs(one, content{"a": "1"})
+		w.history("update Pruned", "update Failed Superseded", "rollback Pruned")
+		w.cluster.set(func(c *cluster) { c.cured = true })
+		if _, err := w.agent.Resume(w.ctx, fleet); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(20 * time.Second)
+		w.runs(two, content{"a": "slow"})
+	})
+}

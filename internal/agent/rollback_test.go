@@ -165,6 +165,11 @@ func TestNeverHealthyRevisionIsTriedAgain(t *testing.T) {
 		w.history("update Failed CrashLoop", "retry Failed CrashLoop")
 		w.sleep(8 * time.Minute)
 		w.history("update Failed CrashLoop", "retry Failed CrashLoop")
+		// Nor is another commit kept from it that renders to the same: there is
+		// nothing that runs to be kept.
+		w.push(content{"a": "crash"})
+		w.sleep(time.Minute)
+		w.history("update Failed CrashLoop", "retry Failed CrashLoop", "update Failed CrashLoop")
 	})
 }
 
