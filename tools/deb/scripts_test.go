@@ -136,6 +136,7 @@ func TestPrerequisitesNameWhatIsMissing(t *testing.T) {
 		"git":     "",
 		"gpg":     "",
 		"ip":      "",
+		"sshd":    "",
 		"unshare": "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
