@@ -40,7 +40,7 @@ func (c *Cluster) deleteAll(ctx context.Context, source string, todo []gitops.Ch
 	made := make([]gitops.Change, 0, len(todo))
 	var errs []error
 	var away atomic.Bool
-	for len(todo) > 0 && !away.Load() {
+	for len(todo) > 0 {
 		n := 1
 		for n < len(todo) && stageOf(todo[n].Ref) == stageOf(todo[0].Ref) {
 			n++
