@@ -98,7 +98,7 @@ func TestJournalOutOfReachBlamesNobody(t *testing.T) {
 				two := w.push(content{"a": "2", "b": "2"})
 				w.run()
 				j.broken.Store(&op)
-				w.sleep(10 * time.Minute)
+				w.sleep(5 * time.Minute)
 				if state := w.state(); state.Failed != nil {
 					t.Errorf("failed = %+v", state.Failed)
 				}

@@ -201,13 +201,13 @@ func TestClusterAwayKeepsTheAttemptOpen(t *testing.T) {
 				w.ready("False", gitops.APIUnreachable)
 				calls, _ := w.cluster.count()
 				polls := w.remote.polled()
-				w.sleep(3 * time.Hour)
+				w.sleep(time.Hour)
 				// Once a minute at most, and seldom at random half of that.
-				if now, _ := w.cluster.count(); now-calls < 100 || now-calls > 400 {
-					t.Errorf("%d looks in three hours, want between one and two a minute", now-calls)
+				if now, _ := w.cluster.count(); now-calls < 35 || now-calls > 140 {
+					t.Errorf("%d looks in an hour, want between one and two a minute", now-calls)
 				}
-				if now := w.remote.polled(); now-polls < 100 {
-					t.Errorf("%d polls in three hours: Git is polled also while the cluster is away", now-polls)
+				if now := w.remote.polled(); now-polls < 35 {
+					t.Errorf("%d polls in an hour: Git is polled also while the cluster is away", now-polls)
 				}
 				w.cluster.set(func(c *cluster) { c.away, c.hook = nil, nil })
 				w.sleep(2 * time.Minute)
