@@ -200,14 +200,14 @@ func (a *Agent) AcceptIdentity(ctx context.Context) error {
 // rename writes the node's new name to the cluster.
 func (s *source) rename(ctx context.Context) error {
 	state, err := s.journal().State(ctx, s.cfg.Name)
-	if err != nil || state.Applied == nil || state.Healthy == nil {
+	if err != nil || state.Accepted == nil || state.Healthy == nil {
 		return err // nothing was written under the old name
 	}
 	owned, err := s.journal().Owned(ctx, s.cfg.Name)
 	if err != nil {
 		return err
 	}
-	return s.cluster().Finish(ctx, s.cfg.Name, owned, state.Applied.Revision, state.Healthy.Revision)
+	return s.cluster().Finish(ctx, s.cfg.Name, owned, state.Accepted.Revision, state.Healthy.Revision)
 }
 
 // order has a source's loop carry something out. It returns the cycle that

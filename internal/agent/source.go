@@ -185,6 +185,11 @@ func (s *source) nextCycle() time.Time {
 	if !s.retryAt.IsZero() && s.retryAt.Before(next) {
 		next = s.retryAt
 	}
+	for _, c := range s.view.fighting {
+		if f := s.fights[c.Ref.Key()]; f != nil {
+			next = earliest(next, f.next)
+		}
+	}
 	if next.Before(now) {
 		return now
 	}

@@ -45,21 +45,23 @@ func (s *source) waitHealthy(ctx context.Context, w *work) (gitops.Health, error
 		})
 		done <- result{health, err}
 	}()
-	defer func() {
-		s.underway.left = max(timeout-s.now().Sub(began), leastHealthTime)
-	}()
 	for {
 		poll := time.NewTimer(s.cfg.Git.NextPoll().Sub(s.now()))
 		select {
 		case r := <-done:
 			poll.Stop()
+			if decide(ctx, r.err) != wait { // a cluster that is away uses up no time
+				s.underway.left = max(timeout-s.now().Sub(began), leastHealthTime)
+			}
 			if ctx.Err() == nil && errors.Is(context.Cause(waitCtx), errSuperseded) {
 				return r.health, errSuperseded
 			}
 			return r.health, r.err
 		case h := <-looks:
 			s.touch()
-			s.view.sawHealth(w.plan.Manifests, h)
+			if len(h.Objects) > 0 { // nothing has answered yet otherwise
+				s.view.sawHealth(w.plan.Manifests, h)
+			}
 			s.publishNow(ctx)
 			if now := s.now(); now.Sub(saved) >= saveHealthLeftEvery {
 				saved = now

@@ -178,7 +178,8 @@ func TestKindsThatNeedNoWait(t *testing.T) {
 	s.stable = time.Hour // none of these can change, so it is not waited for
 	class := "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: NS-class}\nprovisioner: example.com/none\nvolumeBindingMode: WaitForFirstConsumer\n"
 	cron := "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c, namespace: NS}\nspec: {suspend: true, schedule: '* * * * *', jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: m, image: x}]}}}}}\n"
-	s.mustConverge(s.want(configMap("a", "1"), class, cron))
+	space := "apiVersion: v1\nkind: Namespace\nmetadata: {name: NS-more}\n"
+	s.mustConverge(s.want(configMap("a", "1"), class, cron, space))
 }
 
 func TestClaimThatWaitsForItsFirstConsumerIsFine(t *testing.T) {

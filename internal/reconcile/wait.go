@@ -124,10 +124,12 @@ func (w waiting) complete(h gitops.Health) {
 }
 
 // canChange reports whether any object that decides could turn unhealthy
-// again: a ConfigMap cannot, and needs no stable time.
+// again: a ConfigMap cannot, nor a namespace or definition that is there, and
+// they need no stable time.
 func (w waiting) canChange() bool {
 	return slices.ContainsFunc(w.targets, func(t target) bool {
-		return t.decides && !t.completed && !isAlwaysCurrent(t.manifest.Ref)
+		ref := t.manifest.Ref
+		return t.decides && !t.completed && !isAlwaysCurrent(ref) && ref.Kind != "Namespace" && ref.Kind != "CustomResourceDefinition"
 	})
 }
 
