@@ -27,6 +27,8 @@ type Change struct {
 	Message string `json:"message,omitempty"`
 	// Item is what the inventory records after a successful apply.
 	Item Item `json:"-"`
+	// Seen is the digest that the live object carried when it was planned.
+	Seen string `json:"-"`
 }
 
 // Why an object is written or deleted, in Change.Reason.

@@ -50,7 +50,9 @@ func outcome(change gitops.Change, l live) gitops.Change {
 	switch {
 	case before.UID != l.uid:
 		change.Action = gitops.Created
-	case change.Reason == gitops.BecauseDrift && before.Fields == l.fields:
+	// The entry's time has whole seconds: what was changed and restored within
+	// one shows in the digest only.
+	case change.Reason == gitops.BecauseDrift && before.Fields == l.fields && change.Seen == l.digest:
 		change.Action = gitops.Unchanged
 	default:
 		change.Action = gitops.Configured

@@ -261,7 +261,7 @@ func (p *planner) write(m gitops.Manifest, item gitops.Item, owned bool, l live,
 	if exists && reason != gitops.BecauseReplaced {
 		action = gitops.Configured
 	}
-	p.plan.Apply = append(p.plan.Apply, gitops.Change{Ref: m.Ref, Action: action, Reason: reason, Item: planned})
+	p.plan.Apply = append(p.plan.Apply, gitops.Change{Ref: m.Ref, Action: action, Reason: reason, Item: planned, Seen: l.digest})
 	p.members = append(p.members, member{manifest: m, needs: needs})
 	return nil
 }
