@@ -5,9 +5,14 @@ package agent
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
+
+// fullEvery is how often every object is sent, drifted or not: the backstop of
+// what watches may miss. A server-side apply that changes nothing writes nothing.
+const fullEvery = time.Hour
 
 // update renders the accepted revision and converges on it. done is false when
 // it could not even be planned: nothing was written, and what runs stays.
@@ -60,16 +65,7 @@ func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gito
 		s.underway = underway{touched: true} // by an earlier life: this one does not work on it
 		return s.fail(ctx, &work{attempt: *state.Open}, resumedTooOften(*state.Open))
 	}
-	want, err := s.manifests(ctx, t)
-	if err != nil {
-		return s.outOfReach(ctx, err)
-	}
-	plan, err := s.plan(ctx, state, caps, t, want)
-	if err != nil {
-		s.blame(ctx, "plan", t.revision, err)
-		return false
-	}
-	return s.attempt(ctx, state, caps, t, plan)
+	return s.fromJournal(ctx, state, caps, t)
 }
 
 // rollBackTo converges on an older revision out of the journal. It needs
@@ -80,16 +76,21 @@ func (s *source) rollBackTo(ctx context.Context, state gitops.SourceState, caps 
 		s.blame(ctx, "roll back", t.revision, err)
 		return false
 	}
+	s.log.Warn("rolling back", "revision", t.revision, "undoes", t.undoes)
+	return s.fromJournal(ctx, state, caps, t)
+}
+
+// fromJournal converges on what the journal holds.
+func (s *source) fromJournal(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
 	want, err := s.manifests(ctx, t)
 	if err != nil {
 		return s.outOfReach(ctx, err)
 	}
 	plan, err := s.plan(ctx, state, caps, t, want)
 	if err != nil {
-		s.blame(ctx, "plan rollback", t.revision, err)
+		s.blame(ctx, "plan", t.revision, err)
 		return false
 	}
-	s.log.Warn("rolling back", "revision", t.revision, "undoes", t.undoes)
 	return s.attempt(ctx, state, caps, t, plan)
 }
 
@@ -121,6 +122,9 @@ func (s *source) keep(ctx context.Context, state gitops.SourceState, caps gitops
 			return s.outOfReach(ctx, err)
 		}
 	}
+	if repaired && !s.now().Before(s.fullPass) {
+		s.fullPass = s.now().Add(fullEvery)
+	}
 	s.look(ctx, want)
 	s.view.settled = s.view.stalled == nil
 	return false
@@ -130,7 +134,6 @@ func (s *source) keep(ctx context.Context, state gitops.SourceState, caps gitops
 // in the inventory already, and a crash half way is just more drift.
 func (s *source) repair(ctx context.Context, plan gitops.Plan) (done bool) {
 	s.stage(ctx, gitops.StageApplying)
-	s.view.driftSeen(plan.Apply)
 	changes, err := s.cluster().Apply(ctx, plan, s.progress(ctx))
 	var items []gitops.Item
 	for _, c := range changes {
@@ -141,7 +144,7 @@ func (s *source) repair(ctx context.Context, plan gitops.Plan) (done bool) {
 	if recErr := s.journal().Record(ctx, s.cfg.Name, items); recErr != nil && err == nil {
 		err = recErr
 	}
-	s.view.driftCorrected(changes)
+	s.view.driftRepaired(changes)
 	s.fights.repaired(changes, s.now())
 	for _, c := range changes {
 		if c.Action == gitops.Created || c.Action == gitops.Configured {
@@ -181,6 +184,7 @@ func (s *source) plan(ctx context.Context, state gitops.SourceState, caps gitops
 	r := s.request(state, t, want, owned)
 	r.AllowPrune = state.AllowPrune
 	r.Look = t.course == keep
+	r.Full = r.Look && !s.now().Before(s.fullPass) && (s.cfg.Drift == gitops.DriftCorrect || s.cfg.Drift == gitops.DriftStrict)
 	r.ClusterRebuilt = state.ClusterUID != "" && caps.ClusterUID != "" && state.ClusterUID != caps.ClusterUID
 	if r.ClusterRebuilt {
 		s.log.Warn("the cluster was rebuilt: everything is applied again and nothing is pruned", "uid", caps.ClusterUID)

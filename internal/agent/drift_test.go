@@ -250,3 +250,29 @@ func TestRebuiltClusterIsFilledAgainAndNothingIsPruned(t *testing.T) {
 		}
 	})
 }
+
+// The backstop of the watches: every object is sent once an hour, and never
+// where drift is only reported.
+func TestEverythingIsSentOnceAnHour(t *testing.T) {
+	for mode, want := range map[gitops.DriftMode]int{gitops.DriftCorrect: 3, gitops.DriftNotify: 0} {
+		t.Run(string(mode), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.cfg.Sources[0].Drift = mode
+				w.restart()
+				w.healthy(content{"a": "1"})
+				w.run()
+				w.sleep(3*time.Hour + 30*time.Minute)
+				w.stop()
+				full := 0
+				for _, r := range w.cluster.asked {
+					if r.Full {
+						full++
+					}
+				}
+				if full != want {
+					t.Errorf("%d full passes in three and a half hours, want %d", full, want)
+				}
+			})
+		})
+	}
+}

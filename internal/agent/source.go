@@ -49,6 +49,7 @@ type source struct {
 	pollNow  bool
 	retryNow bool // a failed revision is due whenever its time would come
 	retryAt  time.Time
+	fullPass time.Time // when every object is sent again
 }
 
 // underway is what this process knows of the open attempt that it works on, over
@@ -72,6 +73,7 @@ func newSource(a *Agent, cfg SourceConfig) *source {
 		orders: make(chan order), wakes: make(chan struct{}, 1),
 		fights: fights{},
 	}
+	s.fullPass = s.now().Add(fullEvery)
 	s.touch()
 	s.publish(gitops.SourceState{Source: cfg.Name})
 	return s

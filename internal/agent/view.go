@@ -84,14 +84,16 @@ func (v *view) planned(p gitops.Plan) {
 	v.want = p.Manifests
 }
 
-func (v *view) driftSeen(changes []gitops.Change) {
-	v.detected += len(changes)
-}
-
-func (v *view) driftCorrected(changes []gitops.Change) {
+// driftRepaired counts what was found to differ. An object that was sent and
+// found to be as it should had not drifted.
+func (v *view) driftRepaired(changes []gitops.Change) {
 	for _, c := range changes {
-		if c.Action == gitops.Created || c.Action == gitops.Configured {
+		switch c.Action {
+		case gitops.Created, gitops.Configured:
+			v.detected++
 			v.repaired++
+		case gitops.FailedToDo:
+			v.detected++
 		}
 	}
 }

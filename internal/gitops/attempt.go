@@ -50,7 +50,6 @@ type Cause string
 // The causes of attempts.
 const (
 	CauseUpdate   Cause = "update"   // a new revision
-	CauseDrift    Cause = "drift"    // the cluster moved away from the revision
 	CauseRollback Cause = "rollback" // the revision failed, or a person asked
 	CauseRetry    Cause = "retry"    // the same revision again
 	CausePrune    Cause = "prune"    // only deletions, e.g. after a person confirmed them

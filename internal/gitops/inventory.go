@@ -67,18 +67,6 @@ func (inv Inventory) Union(other Inventory) Inventory {
 	return out.Sorted()
 }
 
-// Minus is every object of inv that other does not have.
-func (inv Inventory) Minus(other Inventory) Inventory {
-	drop := other.Index()
-	var out Inventory
-	for _, item := range inv {
-		if _, ok := drop[item.Ref.Key()]; !ok {
-			out = append(out, item)
-		}
-	}
-	return out
-}
-
 // Sorted is a copy ordered by identity.
 func (inv Inventory) Sorted() Inventory {
 	out := slices.Clone(inv)

@@ -32,7 +32,7 @@ func TestHealthyRevisionsAreListedInTheOrderOfGit(t *testing.T) {
 	if got := healthyList(t, j); got != "cba" || revisionOf(state(t, j).Healthy) != revision("b") {
 		t.Errorf("after a rollback: %s", got)
 	}
-	converge(t, j, b, func(b *gitops.BeginRequest) { b.Cause = gitops.CauseDrift })
+	converge(t, j, b, func(b *gitops.BeginRequest) { b.Cause = gitops.CausePrune })
 	if got := healthyList(t, j); got != "cba" {
 		t.Errorf("after a repair on the older revision: %s", got)
 	}
