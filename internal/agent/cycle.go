@@ -138,12 +138,17 @@ func (s *source) fallBack(ctx context.Context, state gitops.SourceState, caps gi
 	return false
 }
 
-// manifests reads a target back from the journal: no Git, no network.
+// manifests reads a target back from the journal: no Git, no network. What is
+// kept in repair is read once, not at every look.
 func (s *source) manifests(ctx context.Context, t target) (gitops.Manifests, error) {
-	want, err := s.journal().Manifests(ctx, s.cfg.Name, t.digest)
-	if err != nil {
-		return want, err
+	if s.kept.Digest != t.digest || t.digest == "" {
+		want, err := s.journal().Manifests(ctx, s.cfg.Name, t.digest)
+		if err != nil {
+			return want, err
+		}
+		s.kept = want
 	}
+	want := s.kept
 	want.Revision = t.revision
 	return want, nil
 }

@@ -57,10 +57,11 @@ func (a *Agent) Diff(ctx context.Context, name string) ([]gitops.ObjectDiff, err
 		return nil, &gitops.Error{Reason: gitops.NoTarget, Message: "source " + name + " has applied nothing yet", Remedy: "edgeagent status " + name + " says what it waits for"}
 	}
 	t := target{course: keep, revision: at.Revision, digest: at.Digest}
-	want, err := s.manifests(ctx, t)
+	want, err := s.journal().Manifests(ctx, name, at.Digest)
 	if err != nil {
 		return nil, err
 	}
+	want.Revision = at.Revision
 	owned, err := s.journal().Owned(ctx, name)
 	if err != nil {
 		return nil, err

@@ -43,6 +43,7 @@ type source struct {
 	view     view
 	head     verify.Commit // the accepted commit, verified by this process
 	rendered renderedOnce
+	kept     gitops.Manifests // that were read from the journal last
 	fights   fights
 	underway underway
 	away     int // cycles in a row without cluster or journal
