@@ -136,6 +136,15 @@ func (c controller) Remove(ctx context.Context, source string, r localapi.Remove
 	return a.Remove(ctx, source, r.Prune)
 }
 
+// AcceptIdentity goes on under the node's new name.
+func (c controller) AcceptIdentity(ctx context.Context) error {
+	a, err := c.agent()
+	if err != nil {
+		return err
+	}
+	return a.AcceptIdentity(ctx)
+}
+
 // ticket gives an order to one source, or to all, and says what to wait for.
 func (c controller) ticket(source string, order func(a *agent.Agent, name string) (int64, error)) (localapi.Ticket, error) {
 	t := localapi.Ticket{Cycles: map[string]int64{}}

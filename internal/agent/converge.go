@@ -82,27 +82,29 @@ func (s *source) rollBackTo(ctx context.Context, state gitops.SourceState, caps 
 
 // fromJournal converges on what the journal holds.
 func (s *source) fromJournal(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
+	plan, ok := s.planStored(ctx, state, caps, t)
+	return ok && s.attempt(ctx, state, caps, t, plan)
+}
+
+// planStored compares what the journal holds with the cluster. It is not ok
+// when that cannot be done now; why is in the view.
+func (s *source) planStored(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (plan gitops.Plan, ok bool) {
 	want, err := s.manifests(ctx, t)
 	if err != nil {
-		return s.outOfReach(ctx, err)
+		s.outOfReach(ctx, err)
+		return plan, false
 	}
-	plan, err := s.plan(ctx, state, caps, t, want)
-	if err != nil {
+	if plan, err = s.plan(ctx, state, caps, t, want); err != nil {
 		s.blame(ctx, "plan", t.revision, err)
-		return false
+		return plan, false
 	}
-	return s.attempt(ctx, state, caps, t, plan)
+	return plan, true
 }
 
 // keep repairs drift on what is applied, and deletes what a person confirmed.
 func (s *source) keep(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
-	want, err := s.manifests(ctx, t)
-	if err != nil {
-		return s.outOfReach(ctx, err)
-	}
-	plan, err := s.plan(ctx, state, caps, t, want)
-	if err != nil {
-		s.blame(ctx, "plan", t.revision, err)
+	plan, ok := s.planStored(ctx, state, caps, t)
+	if !ok {
 		return false
 	}
 	s.view.planned(plan)
@@ -125,7 +127,7 @@ func (s *source) keep(ctx context.Context, state gitops.SourceState, caps gitops
 	if repaired && !s.now().Before(s.fullPass) {
 		s.fullPass = s.now().Add(fullEvery)
 	}
-	s.look(ctx, want)
+	s.look(ctx, plan.Manifests)
 	s.view.settled = s.view.stalled == nil
 	return false
 }
@@ -135,13 +137,7 @@ func (s *source) keep(ctx context.Context, state gitops.SourceState, caps gitops
 func (s *source) repair(ctx context.Context, plan gitops.Plan) (done bool) {
 	s.stage(ctx, gitops.StageApplying)
 	changes, err := s.cluster().Apply(ctx, plan, s.progress(ctx))
-	var items []gitops.Item
-	for _, c := range changes {
-		if c.Action == gitops.Created || c.Action == gitops.Configured || c.Action == gitops.Unchanged {
-			items = append(items, c.Item)
-		}
-	}
-	if recErr := s.journal().Record(ctx, s.cfg.Name, items); recErr != nil && err == nil {
+	if recErr := s.journal().Record(ctx, s.cfg.Name, itemsOf(changes)); recErr != nil && err == nil {
 		err = recErr
 	}
 	s.view.driftRepaired(changes)

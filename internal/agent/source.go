@@ -99,8 +99,9 @@ func (s *source) settle(ctx context.Context) {
 	again := true
 	for again && ctx.Err() == nil {
 		s.touch()
-		again = s.cycle(ctx)
-		s.publishNow(ctx)
+		if again = s.cycle(ctx); again {
+			s.publishNow(ctx) // the last one is published below, as at rest
+		}
 	}
 	s.view.cycles++
 	if !s.view.suspended {
