@@ -27,6 +27,15 @@ const (
 	ServerError     Reason = "ServerError"
 	Incomplete      Reason = "Incomplete" // an object that is needed is not there
 	StoreFailed     Reason = "StoreFailed"
+
+	ObjectExceedsLink   Reason = "ObjectExceedsLink"   // one object is larger than the link lets through at once
+	UnsupportedServer   Reason = "UnsupportedServer"   // it cannot do what is needed of a Git server
+	MirrorBehind        Reason = "MirrorBehind"        // it shows an ancestor of what was accepted
+	BudgetSpent         Reason = "BudgetSpent"         // the day's bytes are used up
+	Fetching            Reason = "Fetching"            // not a failure: bytes come, and the rest is asked for next
+	UnsupportedBundle   Reason = "UnsupportedBundle"   // a kind of bundle file that is not read
+	WrongRepository     Reason = "WrongRepository"     // a bundle of another repository
+	PrerequisiteMissing Reason = "PrerequisiteMissing" // a bundle builds on commits that are not here
 )
 
 // Verify.

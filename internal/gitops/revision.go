@@ -76,3 +76,22 @@ type Commit struct {
 	// URL is the remote that answered, without credentials.
 	URL string
 }
+
+// PollRequest asks for what a ref names now.
+type PollRequest struct {
+	// Known are commits that this node has used, the accepted one first: Git
+	// sends only what is not below them.
+	Known []Hash
+	// Forced says that a person asked: the day's budget does not hold it back.
+	Forced bool
+}
+
+// MissingObject is an object that is needed and not in the store.
+type MissingObject struct {
+	ID   Hash
+	Kind ObjectKind // "" where it is not known
+	Path string     // in the tree, for people
+	// Depth is how much is wanted: 1 the object alone, 2 a tree with the files
+	// and directories that it lists (of these only their lists), 0 everything below.
+	Depth int
+}

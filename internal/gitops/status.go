@@ -144,6 +144,28 @@ type LinkStatus struct {
 	Reason      Reason `json:"reason"` // of the last failure, "" after a success
 	Message     string `json:"message,omitempty"`
 	Client      string `json:"client,omitempty"` // which Git client is used
+	// Mirror says that a mirror answered last, not the source's own URL.
+	Mirror bool `json:"mirror,omitempty"`
+	// Poll and Fetch are the bytes of the last poll, and of the last one that
+	// brought something.
+	Poll  LinkBytes `json:"poll"`
+	Fetch LinkBytes `json:"fetch"`
+	// Today are the bytes since midnight UTC, Budget how many there may be, 0
+	// for any number.
+	Today  LinkDay `json:"today"`
+	Budget int64   `json:"budget,omitempty"`
+}
+
+// LinkBytes are bytes on the wire: TLS and headers included, TCP's own not.
+type LinkBytes struct {
+	In  int64 `json:"in"`
+	Out int64 `json:"out"`
+}
+
+// LinkDay are the bytes of one day.
+type LinkDay struct {
+	Date string `json:"date,omitempty"` // 2006-01-02, UTC
+	LinkBytes
 }
 
 // SourceStatus is one source.
