@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -12,8 +13,12 @@ import (
 
 // Source brings commits and objects from Git.
 type Source interface {
-	Commits(ctx context.Context, known []gitops.Hash) (gitops.Commit, error)
-	Objects(ctx context.Context, ids []gitops.Hash) error
+	Commits(ctx context.Context, r gitops.PollRequest) (gitops.Commit, error)
+	Objects(ctx context.Context, missing []gitops.MissingObject) error
+	// Import takes a Git bundle for an answer of the server; no network is used.
+	Import(ctx context.Context, file string, known []gitops.Hash) (gitops.Commit, error)
+	// Export writes a Git bundle from which a node without a link can run rev.
+	Export(ctx context.Context, rev gitops.Revision, w io.Writer) error
 	// Retain names the revisions whose objects must stay readable.
 	Retain(ctx context.Context, revisions []gitops.Hash) error
 	Link() gitops.LinkStatus
@@ -32,7 +37,7 @@ type Verifier interface {
 
 // Renderer turns a verified tree into manifests.
 type Renderer interface {
-	Missing(ctx context.Context, c verify.Commit) ([]gitops.Hash, error)
+	Missing(ctx context.Context, c verify.Commit) ([]gitops.MissingObject, error)
 	Render(ctx context.Context, c verify.Commit, caps gitops.Capabilities) (gitops.Manifests, error)
 }
 

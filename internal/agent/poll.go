@@ -20,7 +20,7 @@ func (s *source) pollDue() bool {
 func (s *source) poll(ctx context.Context, state gitops.SourceState) {
 	s.pollNow = false
 	s.stage(ctx, gitops.StageFetching)
-	commit, err := s.cfg.Git.Commits(ctx, known(state))
+	commit, err := s.cfg.Git.Commits(ctx, gitops.PollRequest{Known: known(state)})
 	if err != nil {
 		if ctx.Err() == nil {
 			s.view.pullFailed(err)

@@ -191,7 +191,7 @@ func TestMissingObjectsAreBroughtBeforeRender(t *testing.T) {
 // cutAfterCommits is a link that goes away between commits and objects.
 type cutAfterCommits struct{ *remote }
 
-func (cutAfterCommits) Objects(context.Context, []gitops.Hash) error {
+func (cutAfterCommits) Objects(context.Context, []gitops.MissingObject) error {
 	return failure(gitops.Unreachable)
 }
 

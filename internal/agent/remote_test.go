@@ -7,6 +7,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -81,11 +82,11 @@ func (r *remote) polled() int {
 }
 
 // Commits implements agent.Source.
-func (r *remote) Commits(_ context.Context, known []gitops.Hash) (gitops.Commit, error) {
+func (r *remote) Commits(_ context.Context, q gitops.PollRequest) (gitops.Commit, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.polls++
-	r.known = known
+	r.known = q.Known
 	r.next = time.Now().Add(r.interval)
 	if r.err != nil {
 		return gitops.Commit{}, r.err
@@ -94,14 +95,26 @@ func (r *remote) Commits(_ context.Context, known []gitops.Hash) (gitops.Commit,
 }
 
 // Objects implements agent.Source.
-func (r *remote) Objects(_ context.Context, ids []gitops.Hash) error {
+func (r *remote) Objects(_ context.Context, missing []gitops.MissingObject) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {
 		return r.err
 	}
-	r.missing = slices.DeleteFunc(r.missing, func(id gitops.Hash) bool { return slices.Contains(ids, id) })
+	r.missing = slices.DeleteFunc(r.missing, func(id gitops.Hash) bool {
+		return slices.ContainsFunc(missing, func(m gitops.MissingObject) bool { return m.ID == id })
+	})
 	return nil
+}
+
+// Import implements agent.Source.
+func (r *remote) Import(context.Context, string, []gitops.Hash) (gitops.Commit, error) {
+	return gitops.Commit{}, failure(gitops.UnsupportedBundle)
+}
+
+// Export implements agent.Source.
+func (r *remote) Export(context.Context, gitops.Revision, io.Writer) error {
+	return failure(gitops.Incomplete)
 }
 
 // Retain implements agent.Source.
@@ -148,10 +161,14 @@ type renderer struct {
 }
 
 // Missing implements agent.Renderer.
-func (r *renderer) Missing(context.Context, verify.Commit) ([]gitops.Hash, error) {
+func (r *renderer) Missing(context.Context, verify.Commit) ([]gitops.MissingObject, error) {
 	r.remote.mu.Lock()
 	defer r.remote.mu.Unlock()
-	return slices.Clone(r.remote.missing), nil
+	var out []gitops.MissingObject
+	for _, id := range r.remote.missing {
+		out = append(out, gitops.MissingObject{ID: id})
+	}
+	return out, nil
 }
 
 // Render implements agent.Renderer.

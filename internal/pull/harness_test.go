@@ -150,7 +150,7 @@ func newSource(t testing.TB, cfg pull.Config, store *objects.Store) *pull.Source
 // mustPoll polls and fails the test when that fails.
 func mustPoll(t testing.TB, s *pull.Source, known ...gitops.Hash) gitops.Commit {
 	t.Helper()
-	c, err := s.Commits(t.Context(), known)
+	c, err := s.Commits(t.Context(), gitops.PollRequest{Known: known})
 	if err != nil {
 		t.Fatal(err)
 	}

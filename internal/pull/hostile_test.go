@@ -169,7 +169,7 @@ func TestEveryFailureHasItsReason(t *testing.T) {
 				cfg.Timeout = c.timeout
 			}
 			s := newSource(t, cfg, openStore(t, objects.Options{MaxPack: 2 << 20}))
-			_, err := s.Commits(t.Context(), nil)
+			_, err := s.Commits(t.Context(), gitops.PollRequest{})
 			wantReason(t, err, c.reason)
 			if !strings.Contains(err.Error(), c.text) {
 				t.Errorf("%q is not in %q", c.text, err)
@@ -190,7 +190,7 @@ func TestUnreachable(t *testing.T) {
 	addr := l.Addr().String()
 	_ = l.Close()
 	s := newSource(t, config("http://"+addr), openStore(t, objects.Options{}))
-	_, err = s.Commits(t.Context(), nil)
+	_, err = s.Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.Unreachable)
 	if !strings.Contains(err.Error(), "refused") {
 		t.Error(err)
@@ -229,7 +229,7 @@ func TestStoreFailureIsNotTheLinks(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Commits(t.Context(), nil)
+	_, err := s.Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.StoreFailed)
 }
 
@@ -238,7 +238,7 @@ func TestShallowServerIsRefused(t *testing.T) {
 	r.git(r.root, "clone", "-q", "--bare", "--depth", "1", "file://"+r.bare, "shallow.git")
 	cfg := config(r.serve().URL)
 	cfg.URL = strings.Replace(cfg.URL, "/r.git", "/shallow.git", 1)
-	_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
+	_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.Incomplete)
 	if !strings.Contains(err.Error(), "its repository is shallow") {
 		t.Error(err)
@@ -250,7 +250,7 @@ func TestObjectOverTheLimit(t *testing.T) {
 	r.write("big", strings.Repeat("x", 100_000))
 	r.commit("big")
 	s := newSource(t, config(r.serve().URL), openStore(t, objects.Options{MaxObject: 50_000}))
-	_, err := s.Commits(t.Context(), nil)
+	_, err := s.Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.TooLarge)
 }
 
@@ -313,10 +313,10 @@ func TestPackCutAnywhereLeavesNothing(t *testing.T) {
 	// also nothing corrupt: any reason will do, as long as nothing is stored.
 	for n := range 64 {
 		cut, flip = len(pack)*n/64, -1
-		_, err := s.Commits(t.Context(), nil)
+		_, err := s.Commits(t.Context(), gitops.PollRequest{})
 		wantReason(t, err, gitops.Unreachable)
 		cut, flip = len(pack), len(pack)*n/64
-		if c, err := s.Commits(t.Context(), nil); err == nil {
+		if c, err := s.Commits(t.Context(), gitops.PollRequest{}); err == nil {
 			t.Fatalf("byte %d flipped, and accepted: %+v", flip, c)
 		}
 	}

@@ -50,7 +50,7 @@ func fetchOnce(url, path string) error {
 		return err
 	}
 	fmt.Println("started")
-	if _, err := s.Commits(context.Background(), nil); err != nil {
+	if _, err := s.Commits(context.Background(), gitops.PollRequest{}); err != nil {
 		return err
 	}
 	// A collection is killed too: the revision before is not retained.

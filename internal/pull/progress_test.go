@@ -37,7 +37,7 @@ func TestTransferReportsThatItIsAlive(t *testing.T) {
 				busy.Add(-1)
 			}
 			began := time.Now()
-			_, err := newSource(t, test.cfg, test.store).Commits(t.Context(), nil)
+			_, err := newSource(t, test.cfg, test.store).Commits(t.Context(), gitops.PollRequest{})
 			if gitops.ReasonOf(err) != test.fails {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestFetchIntoAFullStoreMakesRoomInTheSamePoll(t *testing.T) {
 	mustPoll(t, s)
 	head := orphan("ccc", 3<<20)
 	// What the node uses makes no room.
-	_, err := s.Commits(t.Context(), []gitops.Hash{first})
+	_, err := s.Commits(t.Context(), gitops.PollRequest{Known: []gitops.Hash{first}})
 	wantReason(t, err, gitops.TooLarge)
 	readsBack(t, r, store, first)
 	if c := mustPoll(t, s); c.Revision.Hash() != head {

@@ -87,11 +87,11 @@ func (s *Source) Link() gitops.LinkStatus {
 
 // Commits polls: it finds what the ref names now and, when that is new,
 // fetches what is missing. When it returns, the commit, its history and every
-// object they reach are in the store. Known are commits that the node has used:
-// those that are still in the store are not sent again.
-func (s *Source) Commits(ctx context.Context, known []gitops.Hash) (gitops.Commit, error) {
+// object they reach are in the store. The commits that the node has used and
+// that are still in the store are not sent again.
+func (s *Source) Commits(ctx context.Context, r gitops.PollRequest) (gitops.Commit, error) {
 	s.begin()
-	commit, err := s.poll(ctx, known)
+	commit, err := s.poll(ctx, r.Known)
 	s.finish(err)
 	return commit, err
 }
@@ -322,20 +322,20 @@ func tagged(content []byte) (gitops.Hash, gitops.ObjectKind) {
 
 // Objects makes sure that objects are in the store. Commits brings all of
 // them, so one that is missing now is lost.
-func (s *Source) Objects(ctx context.Context, ids []gitops.Hash) error {
+func (s *Source) Objects(ctx context.Context, wanted []gitops.MissingObject) error {
 	var missing []string
-	for _, id := range ids {
-		here, err := s.store.Has(ctx, id)
+	for _, o := range wanted {
+		here, err := s.store.Has(ctx, o.ID)
 		if err != nil {
 			return err
 		}
 		if !here {
-			missing = append(missing, id.Short())
+			missing = append(missing, o.ID.Short())
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
 	return failed(gitops.Incomplete, "the next poll that reaches the server brings them",
-		"read from the object store: %d of %d objects are missing, e.g. %s", len(missing), len(ids), missing[0])
+		"read from the object store: %d of %d objects are missing, e.g. %s", len(missing), len(wanted), missing[0])
 }

@@ -173,7 +173,7 @@ func TestRefs(t *testing.T) {
 			cfg := config(url)
 			cfg.Ref = c.ref
 			s := newSource(t, cfg, openStore(t, objects.Options{}))
-			got, err := s.Commits(t.Context(), nil)
+			got, err := s.Commits(t.Context(), gitops.PollRequest{})
 			if c.reason != "" {
 				wantReason(t, err, c.reason)
 				if !strings.Contains(err.Error(), c.text) {
@@ -190,7 +190,7 @@ func TestRefs(t *testing.T) {
 				if got != c.want {
 					t.Fatalf("got %+v, want %+v", got, c.want)
 				}
-				got, err = s.Commits(t.Context(), nil)
+				got, err = s.Commits(t.Context(), gitops.PollRequest{})
 			}
 		})
 	}
@@ -293,7 +293,7 @@ func TestProbeAsksAndChangesNothing(t *testing.T) {
 func TestEmptyRepository(t *testing.T) {
 	r := newRepo(t)
 	s := newSource(t, config(r.serve().URL), openStore(t, objects.Options{}))
-	_, err := s.Commits(t.Context(), nil)
+	_, err := s.Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.RefMissing)
 }
 
@@ -301,11 +301,11 @@ func TestObjectsNamesWhatIsMissing(t *testing.T) {
 	r, head := small(t, 1)
 	s := newSource(t, config(r.serve().URL), openStore(t, objects.Options{}))
 	mustPoll(t, s)
-	if err := s.Objects(t.Context(), []gitops.Hash{head}); err != nil {
+	if err := s.Objects(t.Context(), []gitops.MissingObject{{ID: head}}); err != nil {
 		t.Fatal(err)
 	}
 	lost := gitops.Hash(strings.Repeat("d", 40))
-	err := s.Objects(t.Context(), []gitops.Hash{head, lost})
+	err := s.Objects(t.Context(), []gitops.MissingObject{{ID: head}, {ID: lost}})
 	wantReason(t, err, gitops.Incomplete)
 	if !strings.Contains(err.Error(), lost.Short()) {
 		t.Error(err)
@@ -336,6 +336,6 @@ func TestFileURLIsReadInProcess(t *testing.T) {
 		t.Error("no tag in", c)
 	}
 	cfg.URL = "file:///nonexistent"
-	_, err := newSource(t, cfg, store).Commits(t.Context(), nil)
+	_, err := newSource(t, cfg, store).Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.NotGit)
 }

@@ -54,7 +54,7 @@ func TestScheduleSurvivesRestarts(t *testing.T) {
 	// Failures count on over restarts; each wait is below its bound.
 	up = false
 	for n, bound := range []time.Duration{5, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900} {
-		_, err := s.Commits(t.Context(), nil)
+		_, err := s.Commits(t.Context(), gitops.PollRequest{})
 		wantReason(t, err, gitops.NotGit)
 		if wait := s.NextPoll().Sub(now); wait < time.Second || wait > bound*time.Second {
 			t.Errorf("after %d failures the next poll is in %s", n+1, wait)
@@ -129,7 +129,7 @@ func TestShutdownIsNotAFailure(t *testing.T) {
 	}))
 	defer srv.Close()
 	s := newSource(t, config(srv.URL), openStore(t, objects.Options{}))
-	_, err := s.Commits(ctx, nil)
+	_, err := s.Commits(ctx, gitops.PollRequest{})
 	if !errors.Is(err, context.Canceled) || gitops.ReasonOf(err) != "" {
 		t.Errorf("%v", err)
 	}

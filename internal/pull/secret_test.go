@@ -76,7 +76,7 @@ func TestCredentialsAreReadAtEachPollAndNeverShown(t *testing.T) {
 	cfg.Auth = credentials(t, "wrong-"+token)
 	cfg.RuntimeDir = t.TempDir()
 	s := newSource(t, cfg, openStore(t, objects.Options{}))
-	_, err := s.Commits(t.Context(), nil)
+	_, err := s.Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.Auth)
 	state, readErr := os.ReadFile(filepath.Join(cfg.RuntimeDir, "pull-fleet.json"))
 	if readErr != nil {
@@ -120,7 +120,7 @@ func TestSecretsThatOthersCanReadAreRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
+			_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
 			wantReason(t, err, gitops.Auth)
 			if !strings.Contains(err.Error(), c.remedy) {
 				t.Error(err)
@@ -184,7 +184,7 @@ func TestRedirects(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			cfg := config(srv.URL + "/" + path)
 			cfg.Auth = credentials(t, token)
-			c, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
+			c, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
 			if want != "" {
 				wantReason(t, err, want)
 			} else if err != nil || c.Revision.Hash() != head {
@@ -262,7 +262,7 @@ func TestMirrors(t *testing.T) {
 	t.Run("when all fail the first one's reason counts", func(t *testing.T) {
 		cfg := config(first.URL)
 		cfg.Mirrors = []pull.Mirror{{URL: second.URL + "/r.git"}}
-		_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
+		_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
 		wantReason(t, err, gitops.Auth)
 		if !strings.Contains(err.Error(), "refused") {
 			t.Errorf("the mirror's failure is not in %q", err)

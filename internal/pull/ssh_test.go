@@ -245,7 +245,7 @@ func TestSSHFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := d.config(r.bare)
 			c.change(&cfg)
-			_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
+			_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
 			wantReason(t, err, c.reason)
 			if !strings.Contains(err.Error(), c.text) {
 				t.Errorf("%q is not in %q", c.text, err)
@@ -304,7 +304,7 @@ func TestSSHServerThatStopsTalking(t *testing.T) {
 			d.ecdsa = strangerKey(t)
 			cfg := d.config("/r.git")
 			cfg.Limits.Idle = 300 * time.Millisecond
-			_, err = newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
+			_, err = newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
 			wantReason(t, err, gitops.Timeout)
 		})
 	}

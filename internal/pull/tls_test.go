@@ -127,7 +127,7 @@ func TestTLS(t *testing.T) {
 			cfg.Insecure = false
 			cfg.Auth.CAFile = c.ca
 			cfg.Now = func() time.Time { return time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC) }
-			commit, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
+			commit, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
 			if c.reason == "" {
 				if err != nil || commit.Revision.Hash() != head {
 					t.Fatal(commit, err)
@@ -144,7 +144,7 @@ func TestTLS(t *testing.T) {
 	}
 	t.Run("the server does not speak TLS", func(t *testing.T) {
 		cfg := config(strings.Replace(r.serve().URL, "http:", "https:", 1))
-		_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
+		_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
 		wantReason(t, err, gitops.TLS)
 	})
 }
@@ -159,7 +159,7 @@ func TestClientCertificateIsReadAtEachPoll(t *testing.T) {
 	})
 	cfg := config(srv.URL)
 	cfg.Auth.CAFile = a.caFile()
-	_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), nil)
+	_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.TLS)
 
 	write := func(leaf tls.Certificate) {
@@ -172,7 +172,7 @@ func TestClientCertificateIsReadAtEachPoll(t *testing.T) {
 	}
 	write(newAuthority(t).issue(func(*x509.Certificate) {}))
 	s := newSource(t, cfg, openStore(t, objects.Options{}))
-	_, err = s.Commits(t.Context(), nil)
+	_, err = s.Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.TLS)
 	write(a.issue(func(*x509.Certificate) {}))
 	if c := mustPoll(t, s); c.Revision.Hash() != head {
@@ -187,7 +187,7 @@ func TestClientCertificateIsReadAtEachPoll(t *testing.T) {
 	if err := os.Chmod(cfg.Auth.ClientKeyFile, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Commits(t.Context(), nil)
+	_, err = s.Commits(t.Context(), gitops.PollRequest{})
 	wantReason(t, err, gitops.Auth)
 	if !strings.Contains(err.Error(), "chmod 600") {
 		t.Error(err)

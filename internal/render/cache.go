@@ -48,7 +48,7 @@ func (m *remembered) still(ctx context.Context, objects Objects, root gitops.Has
 	}
 	t := newTree(ctx, objects, root)
 	for p := range m.seen {
-		if _, err := t.look(p); err != nil {
+		if _, err := t.look(p, oneLevel); err != nil {
 			if revisionsFault(err) {
 				return false, nil
 			}

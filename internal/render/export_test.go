@@ -15,7 +15,7 @@ func (r *Renderer) RenderTree(ctx context.Context, root gitops.Hash, caps gitops
 }
 
 // MissingFromTree is Missing without a commit.
-func (r *Renderer) MissingFromTree(ctx context.Context, root gitops.Hash) ([]gitops.Hash, error) {
+func (r *Renderer) MissingFromTree(ctx context.Context, root gitops.Hash) ([]gitops.MissingObject, error) {
 	j := r.job
 	j.ClosureOnly = !r.known
 	_, missing, err := r.tree(ctx, root, j)

@@ -126,7 +126,9 @@ func (r *reader) walk(dir string, keep func(rel string) bool) ([]string, error) 
 				out = append(out, e.Path)
 				continue
 			}
-			if k, err := r.kind(e.Path); err != nil || k != isDir {
+			// A directory that is missing is listed all the same: so the tree knows
+			// that everything below it is wanted, and its neighbours are named too.
+			if _, err := r.kind(e.Path); err != nil {
 				return err
 			}
 			if err := descend(e.Path); err != nil {

@@ -79,11 +79,12 @@ func New(cfg Config, objects Objects) (*Renderer, error) {
 	}, nil
 }
 
-// Missing names the objects that rendering needs and the store does not hold.
+// Missing names the objects that rendering needs and the store does not hold,
+// and of each tree how much below it. The cluster makes no difference to it.
 // When they are there, it may be called again and name others, because what
 // they say can reach further. A fault of the revision is not reported here but
 // by Render: then nothing more is needed.
-func (r *Renderer) Missing(ctx context.Context, c verify.Commit) ([]gitops.Hash, error) {
+func (r *Renderer) Missing(ctx context.Context, c verify.Commit) ([]gitops.MissingObject, error) {
 	if !c.Valid() {
 		return nil, notVerified()
 	}
@@ -125,13 +126,13 @@ func (r *Renderer) render(ctx context.Context, root gitops.Hash, caps gitops.Cap
 	r.job.Capabilities, r.known = caps, true
 	m, missing, err := r.tree(ctx, root, r.job)
 	if err == nil && len(missing) > 0 {
-		err = failure(gitops.Incomplete, "", "render source %s: %d objects of the revision are not in the store, among them %s", r.job.Source, len(missing), missing[0])
+		err = failure(gitops.Incomplete, "", "render source %s: %d objects of the revision are not in the store, among them %s (%s)", r.job.Source, len(missing), missing[0].Path, missing[0].ID.Short())
 	}
 	return m, err
 }
 
 // tree renders one tree, or finds that nothing it depends on has changed.
-func (r *Renderer) tree(ctx context.Context, root gitops.Hash, j job) (gitops.Manifests, []gitops.Hash, error) {
+func (r *Renderer) tree(ctx context.Context, root gitops.Hash, j job) (gitops.Manifests, []gitops.MissingObject, error) {
 	if same, err := r.last.still(ctx, r.objects, root, j); err != nil {
 		return gitops.Manifests{}, nil, err
 	} else if same {

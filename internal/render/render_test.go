@@ -174,7 +174,8 @@ func TestMissingLeadsToTheWholeClosure(t *testing.T) {
 				if rounds++; rounds > 30 {
 					t.Fatalf("%s: still missing after %d rounds: %v", file, rounds, ids)
 				}
-				for _, id := range ids {
+				for _, m := range ids {
+					id := m.ID
 					if _, ok := part[id]; ok {
 						t.Fatalf("%s: %s is named and there", file, id)
 					}

@@ -4,10 +4,12 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -48,7 +50,7 @@ type tree struct {
 	objects Objects
 	root    gitops.Hash
 	dirs    map[gitops.Hash]*directory
-	missing map[gitops.Hash]bool
+	missing map[gitops.Hash]gitops.MissingObject
 	seen    map[string]string // path → kind and id
 	broken  error             // the failure that ended the reading from a worker
 	bytes   int
@@ -59,16 +61,24 @@ func newTree(ctx context.Context, objects Objects, root gitops.Hash) *tree {
 	return &tree{
 		ctx: ctx, objects: objects, root: root,
 		dirs:    map[gitops.Hash]*directory{},
-		missing: map[gitops.Hash]bool{},
+		missing: map[gitops.Hash]gitops.MissingObject{},
 		seen:    map[string]string{},
 	}
 }
+
+// How much is wanted of a tree object that the store lacks. The worker says
+// what it does with a directory by the question it asks.
+const (
+	everything = 0 // it is listed: that is done to read all that is below it
+	itself     = 1 // it only leads to a path
+	oneLevel   = 2 // it is looked for: what use it will be of is not known before it is read
+)
 
 // stat says what each path is.
 func (t *tree) stat(paths []string) ([]entry, error) {
 	out := make([]entry, len(paths))
 	for i, p := range paths {
-		e, err := t.look(p)
+		e, err := t.look(p, oneLevel)
 		if err != nil {
 			return nil, err
 		}
@@ -79,11 +89,11 @@ func (t *tree) stat(paths []string) ([]entry, error) {
 
 // list is a directory's entries in Git's order, nothing when it is missing.
 func (t *tree) list(p string) ([]entry, error) {
-	e, err := t.look(p)
+	e, err := t.look(p, everything)
 	if err != nil || e.Kind != isDir {
 		return nil, err
 	}
-	dir, err := t.open(e)
+	dir, err := t.open(e, everything)
 	if err != nil || dir == nil {
 		return nil, err
 	}
@@ -98,14 +108,14 @@ func (t *tree) list(p string) ([]entry, error) {
 func (t *tree) read(paths []string) ([][]byte, error) {
 	out := make([][]byte, len(paths))
 	for i, p := range paths {
-		e, err := t.look(p)
+		e, err := t.look(p, oneLevel)
 		if err != nil {
 			return nil, err
 		}
 		if e.Kind != isFile {
 			continue
 		}
-		data, err := t.object(e.id, gitops.BlobObject)
+		data, err := t.object(e, gitops.BlobObject, everything)
 		if err != nil {
 			return nil, err
 		}
@@ -118,23 +128,24 @@ func (t *tree) read(paths []string) ([][]byte, error) {
 	return out, nil
 }
 
-// look resolves a clean path relative to the root, "." for the root itself.
-func (t *tree) look(p string) (entry, error) {
+// look resolves a clean path relative to the root, "." for the root itself. How
+// much is wanted of it if it is a directory that the store lacks is depth.
+func (t *tree) look(p string, depth int) (entry, error) {
 	if len(t.seen) > maxFiles {
 		return entry{}, failure(gitops.TooLarge, "point the source's path at fewer files",
 			"look up %s: more than %d paths are needed", p, maxFiles)
 	}
-	e, err := t.resolve(p)
+	e, err := t.resolve(p, depth)
 	if err == nil {
 		t.seen[p] = string(e.Kind) + " " + string(e.id) + " " + e.Path
 	}
 	return e, err
 }
 
-func (t *tree) resolve(p string) (entry, error) {
+func (t *tree) resolve(p string, depth int) (entry, error) {
 	at := entry{Path: ".", Kind: isDir, id: t.root}
 	if p == "." {
-		return t.present(at)
+		return t.present(at, depth)
 	}
 	names := strings.Split(p, "/")
 	if len(names) > maxPathDepth || path.IsAbs(p) || path.Clean(p) != p || names[0] == ".." {
@@ -144,7 +155,7 @@ func (t *tree) resolve(p string) (entry, error) {
 		if at.Kind != isDir {
 			break
 		}
-		dir, err := t.open(at)
+		dir, err := t.open(at, itself)
 		if err != nil {
 			return entry{}, err
 		}
@@ -161,15 +172,15 @@ func (t *tree) resolve(p string) (entry, error) {
 	if at.Path != p && at.Kind == isFile {
 		return entry{Path: p, Kind: isAbsent}, nil
 	}
-	return t.present(at)
+	return t.present(at, depth)
 }
 
 // present turns a directory whose tree object is not there into a missing one.
-func (t *tree) present(e entry) (entry, error) {
+func (t *tree) present(e entry, depth int) (entry, error) {
 	if e.Kind != isDir {
 		return e, nil
 	}
-	dir, err := t.open(e)
+	dir, err := t.open(e, depth)
 	if err != nil {
 		return entry{}, err
 	}
@@ -186,11 +197,11 @@ type directory struct {
 }
 
 // open is the directory of an entry, nil when its object is missing.
-func (t *tree) open(e entry) (*directory, error) {
+func (t *tree) open(e entry, depth int) (*directory, error) {
 	if dir, ok := t.dirs[e.id]; ok {
 		return dir, nil
 	}
-	data, err := t.object(e.id, gitops.TreeObject)
+	data, err := t.object(e, gitops.TreeObject, depth)
 	if err != nil || data == nil {
 		return nil, err
 	}
@@ -211,18 +222,18 @@ func (t *tree) open(e entry) (*directory, error) {
 	return dir, nil
 }
 
-// object reads one object, nil when the store does not hold it.
-func (t *tree) object(id gitops.Hash, want gitops.ObjectKind) ([]byte, error) {
-	got, data, err := t.objects.Object(t.ctx, id)
+// object reads the object of an entry, nil when the store does not hold it.
+func (t *tree) object(e entry, want gitops.ObjectKind, depth int) ([]byte, error) {
+	got, data, err := t.objects.Object(t.ctx, e.id)
 	if gitops.ReasonOf(err) == gitops.Incomplete {
-		t.missing[id] = true
+		t.want(gitops.MissingObject{ID: e.id, Kind: want, Path: e.Path, Depth: depth})
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	if got != want {
-		return nil, failure(gitops.Corrupt, "", "read object %s: it is a %s where the tree names a %s", id, got, want)
+		return nil, failure(gitops.Corrupt, "", "read object %s: it is a %s where the tree names a %s", e.id, got, want)
 	}
 	if data == nil {
 		data = []byte{}
@@ -230,14 +241,21 @@ func (t *tree) object(id gitops.Hash, want gitops.ObjectKind) ([]byte, error) {
 	return data, nil
 }
 
-// wanted is what the store lacks, sorted.
-func (t *tree) wanted() []gitops.Hash {
-	ids := make([]gitops.Hash, 0, len(t.missing))
-	for id := range t.missing {
-		ids = append(ids, id)
+// want notes that an object is missing. One that is wanted twice is wanted as
+// far as the use that needs more of it.
+func (t *tree) want(m gitops.MissingObject) {
+	before, ok := t.missing[m.ID]
+	if ok && (before.Depth == everything || m.Depth != everything && m.Depth <= before.Depth) {
+		return
 	}
-	slices.Sort(ids)
-	return ids
+	t.missing[m.ID] = m
+}
+
+// wanted is what the store lacks, by path.
+func (t *tree) wanted() []gitops.MissingObject {
+	return slices.SortedFunc(maps.Values(t.missing), func(a, b gitops.MissingObject) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.ID, b.ID))
+	})
 }
 
 // parseTree reads a tree object. It is stricter than Git: what Git itself
