@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import "github.com/edgeagent/edgeagent/internal/gitops"
+
+// Ref is a name on the server.
+type Ref struct {
+	Name string
+	ID   gitops.Hash
+	// Peeled is what a tag object names in the end, "" where ID is no tag.
+	Peeled gitops.Hash
+}
+
+// Refs are those that were asked for.
+type Refs struct {
+	List []Ref
+	// Shallow says that the server itself has no whole history. In v2 only the
+	// answer to a fetch tells: see Pack.
+	Shallow bool
+}
+
+// Request asks for a pack.
+type Request struct {
+	// Haves claim everything below them. At most 64 are sent.
+	Wants, Haves []gitops.Hash
+	// Filter leaves objects out: "", "tree:0", "tree:1", "tree:2" or "blob:none".
+	// Where the server knows no filter, it is not sent.
+	Filter string
+	Depth  int // of the history, 0 = all
+}
+
+// Server is what is known of the other side.
+type Server struct {
+	Protocol string // "" until it answered, "v2", "v0" or "directory"
+	Filter   bool   // it leaves out objects as asked
+	AnyWant  bool   // any object can be asked for by its id
+	Shallow  bool   // it can cut off history
+	Name     string // as status shows it
+}
