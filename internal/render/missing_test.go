@@ -124,6 +124,17 @@ func TestRoundsToTheClosure(t *testing.T) {
 			path: ".", rounds: 3,
 			asked: []string{"edgeagent.yaml 0", "apps 2", "apps/one/b.yaml 0", "apps/two/c.yaml 0"},
 		},
+		"directory in a chart that is a bundle too": {
+			files: map[string]string{
+				"edgeagent.yaml": fmt.Sprintf(oneBundle, "web") + "---\n" +
+					strings.Replace(fmt.Sprintf(oneBundle, "web/files/x"), "name: app", "name: two", 1),
+				"web/Chart.yaml":       "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+				"web/templates/a.yaml": object("a"),
+				"web/files/x/y/b.yaml": object("b"),
+			},
+			path: ".", rounds: 3,
+			asked: []string{"edgeagent.yaml 0", "web 2", "web/files/x 0", "web/templates/a.yaml 0"},
+		},
 		"chart": {
 			files: map[string]string{
 				"charts/web/Chart.yaml":                "apiVersion: v2\nname: web\nversion: 1.0.0\n",
