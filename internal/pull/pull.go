@@ -245,7 +245,7 @@ func (s *Source) fetch(ctx, online context.Context, done func(), r remote, p pla
 	}
 	defer func() { _ = body.Close() }()
 	pack := reader{ReadCloser: body, ctx: online, doing: "fetch from " + p.shown, now: s.cfg.Now, done: done, moved: s.pulse.beat}
-	err = s.store.Receive(ctx, objects.Arrival{Source: s.cfg.Source, Head: c.tip, Pack: pack, Keep: haves, Progress: s.pulse.beat})
+	_, err = s.store.Receive(ctx, objects.Arrival{Source: s.cfg.Source, Head: c.tip, Pack: pack, Keep: haves, Progress: s.pulse.beat})
 	if c.full == "" && gitops.ReasonOf(err) == gitops.Incomplete {
 		return failed(gitops.RefMissing, "check the commit id, or push it to a branch",
 			"find commit %s: no branch or tag of %s reaches it", c.tip, p.shown)

@@ -36,6 +36,9 @@ type Arrival struct {
 	// Progress is called with every object that is stored or looked at, nil for
 	// nobody: a large pack takes minutes on a slow disk.
 	Progress func()
+	// Announced is told the number of objects in the pack's header, before the
+	// first one is read. An error ends Receive with it. nil: nobody asks.
+	Announced func(objects int) error
 }
 
 // Receive stores a pack and moves the source's head to an object that is then
@@ -45,7 +48,11 @@ type Arrival struct {
 //
 // The pack is read to its end before the transaction begins, so that a slow
 // link does not keep other sources from reading.
-func (s *Store) Receive(ctx context.Context, a Arrival) (err error) {
+func (s *Store) Receive(ctx context.Context, a Arrival) (Received, error) {
+	return Received{}, s.receiveHead(ctx, a)
+}
+
+func (s *Store) receiveHead(ctx context.Context, a Arrival) (err error) {
 	defer s.quarantine(ctx, &err)
 	if a.Progress == nil {
 		a.Progress = func() {}
