@@ -42,6 +42,8 @@ type Config struct {
 	Root               string // directory of the bare repositories
 	TLS                bool   // with a certificate whose authority is in CAFile
 	Username, Password string // both or none: basic authentication
+	// Protocol0 is a server that does not know Git's protocol v2.
+	Protocol0 bool
 }
 
 // Server serves repositories over smart HTTP. Its methods may be called from
@@ -191,6 +193,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	if s.refuse(logged, r) {
 		return
+	}
+	if s.config.Protocol0 {
+		r.Header.Del("Git-Protocol")
 	}
 	// CGI passes a body's length, and git wants it for what is sent in chunks.
 	if r.ContentLength < 0 {
