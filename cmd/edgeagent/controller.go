@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"io"
 	"slices"
 
 	"github.com/edgeagent/edgeagent/internal/agent"
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/internal/localapi"
+	"github.com/edgeagent/edgeagent/internal/notify"
 )
 
 // controller answers the socket with whichever agent runs now.
@@ -144,6 +146,21 @@ func (c controller) AcceptIdentity(ctx context.Context) error {
 	}
 	return a.AcceptIdentity(ctx)
 }
+
+func (c controller) Import(ctx context.Context, source, file string) (gitops.Imported, error) {
+	return gitops.Imported{}, notYet("import a bundle")
+}
+
+func (c controller) Export(ctx context.Context, source string, w io.Writer) error {
+	return notYet("export a bundle")
+}
+
+func notYet(what string) error {
+	return &gitops.Error{Reason: gitops.NotYet, Message: what + ": this build cannot", Remedy: "install a newer edgeagent"}
+}
+
+// Metrics are of the status, and of nothing that it does not say.
+func (c controller) Metrics(w io.Writer) error { return notify.Metrics(w, c.Status()) }
 
 // ticket gives an order to one source, or to all, and says what to wait for.
 func (c controller) ticket(source string, order func(a *agent.Agent, name string) (int64, error)) (localapi.Ticket, error) {

@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"sync"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/internal/localapi"
+	"github.com/edgeagent/edgeagent/internal/notify"
 )
 
 // fakeDaemon is a daemon whose knowledge is a file. An order that it takes
@@ -27,6 +30,8 @@ type fakeDaemon struct {
 	Decisions []gitops.Decision   `json:"decisions"`
 	Removed   []gitops.Change     `json:"removed"`
 	Hold      gitops.Hold         `json:"hold"`
+	Imported  gitops.Imported     `json:"imported"`
+	Bundle    string              `json:"bundle"` // what is exported, before Fail
 	Fail      *gitops.Error       `json:"fail"`
 
 	mu    sync.Mutex
@@ -146,4 +151,25 @@ func (f *fakeDaemon) Remove(_ context.Context, source string, r localapi.RemoveR
 func (f *fakeDaemon) AcceptIdentity(context.Context) error {
 	_, err := f.order("accept identity")
 	return err
+}
+
+func (f *fakeDaemon) Import(_ context.Context, source, file string) (gitops.Imported, error) {
+	bundle, err := os.ReadFile(file)
+	if err != nil {
+		return gitops.Imported{}, err
+	}
+	_, err = f.order("import %q of %q", source, bundle)
+	return f.Imported, err
+}
+
+func (f *fakeDaemon) Export(_ context.Context, source string, w io.Writer) error {
+	if _, err := io.WriteString(w, f.Bundle); err != nil {
+		return err
+	}
+	_, err := f.order("export %q", source)
+	return err
+}
+
+func (f *fakeDaemon) Metrics(w io.Writer) error {
+	return errors.Join(f.failure(), notify.Metrics(w, f.Status()))
 }

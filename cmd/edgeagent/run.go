@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"runtime/debug"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
@@ -73,6 +74,7 @@ func (d *daemon) serve(ctx context.Context, cfg config.Config, listener net.List
 	group, ctx := errgroup.WithContext(ctx)
 	server := localapi.NewServer(localapi.Config{
 		Controller: controller{d},
+		Spool:      filepath.Join(cfg.StateDir, "spool"),
 		ErrorLog:   slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
 	})
 	group.Go(func() error { return server.Serve(ctx, listener) })

@@ -77,7 +77,9 @@ func startDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	// writing here.
 	ts.Check(os.Chmod(socket, 0o666))
 	done := make(chan error, 1)
-	go func() { done <- localapi.NewServer(localapi.Config{Controller: fake}).Serve(ctx, l) }()
+	go func() {
+		done <- localapi.NewServer(localapi.Config{Controller: fake, Spool: ts.MkAbs("spool")}).Serve(ctx, l)
+	}()
 	ts.Defer(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -4,6 +4,7 @@ package localapi
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -33,6 +34,14 @@ type Controller interface {
 	Remove(ctx context.Context, source string, r RemoveRequest) ([]gitops.Change, error)
 	// AcceptIdentity goes on under the node's new name.
 	AcceptIdentity(ctx context.Context) error
+	// Import takes in the bundle in a file, for a source or, when it is "", for
+	// the one whose repository it is of. The file goes when it returns.
+	Import(ctx context.Context, source, file string) (gitops.Imported, error)
+	// Export writes what a source runs as a bundle. After an error, what was
+	// written is worth nothing.
+	Export(ctx context.Context, source string, w io.Writer) error
+	// Metrics writes the status in Prometheus' text format.
+	Metrics(w io.Writer) error
 }
 
 // Ticket says what to wait for: a request is done when the source's Cycle, the
@@ -108,6 +117,9 @@ type Route struct {
 	// Timeout bounds the work behind it.
 	Timeout time.Duration
 	handle  func(*Server, *http.Request) (any, error)
+	// stream takes the place of handle where the request or the answer is too
+	// large to be held: it reads and writes by itself, unless it fails first.
+	stream func(*Server, http.ResponseWriter, *http.Request) error
 }
 
 // The paths. Sources and revisions are parameters: both may hold slashes.
@@ -124,27 +136,37 @@ const (
 	pathSuspend  = "/v1/suspend"
 	pathRemove   = "/v1/remove"
 	pathAccept   = "/v1/accept-identity"
+	pathImport   = "/v1/import"
+	pathExport   = "/v1/export"
+	pathMetrics  = "/v1/metrics"
 )
 
 const (
 	short = 30 * time.Second
 	long  = 10 * time.Minute // one request to the cluster for each object
+	// longest is for bundles: a whole tree may have to come over a bad link
+	// first. Who stops reading or sending is cut off much earlier.
+	longest = 2 * time.Hour
 )
 
 // Routes is the whole interface.
 func Routes() []Route {
 	return []Route{
-		{http.MethodGet, pathStatus, Read, short, (*Server).status},
-		{http.MethodGet, pathHistory, Read, short, (*Server).history},
-		{http.MethodGet, pathShow, Read, short, (*Server).show},
-		{http.MethodGet, pathDiff, Read, long, (*Server).diff},
-		{http.MethodGet, pathVerify, Read, long, (*Server).verify},
-		{http.MethodPost, pathSync, Write, short, (*Server).sync},
-		{http.MethodPost, pathRollback, Write, short, (*Server).rollback},
-		{http.MethodPost, pathRetry, Write, short, (*Server).retry},
-		{http.MethodPost, pathResume, Write, short, (*Server).resume},
-		{http.MethodPost, pathSuspend, Write, short, (*Server).suspend},
-		{http.MethodPost, pathRemove, Write, long, (*Server).remove},
-		{http.MethodPost, pathAccept, Write, short, (*Server).accept},
+		{Method: http.MethodGet, Path: pathStatus, Access: Read, Timeout: short, handle: (*Server).status},
+		{Method: http.MethodGet, Path: pathHistory, Access: Read, Timeout: short, handle: (*Server).history},
+		{Method: http.MethodGet, Path: pathShow, Access: Read, Timeout: short, handle: (*Server).show},
+		{Method: http.MethodGet, Path: pathDiff, Access: Read, Timeout: long, handle: (*Server).diff},
+		{Method: http.MethodGet, Path: pathVerify, Access: Read, Timeout: long, handle: (*Server).verify},
+		{Method: http.MethodPost, Path: pathSync, Access: Write, Timeout: short, handle: (*Server).sync},
+		{Method: http.MethodPost, Path: pathRollback, Access: Write, Timeout: short, handle: (*Server).rollback},
+		{Method: http.MethodPost, Path: pathRetry, Access: Write, Timeout: short, handle: (*Server).retry},
+		{Method: http.MethodPost, Path: pathResume, Access: Write, Timeout: short, handle: (*Server).resume},
+		{Method: http.MethodPost, Path: pathSuspend, Access: Write, Timeout: short, handle: (*Server).suspend},
+		{Method: http.MethodPost, Path: pathRemove, Access: Write, Timeout: long, handle: (*Server).remove},
+		{Method: http.MethodPost, Path: pathAccept, Access: Write, Timeout: short, handle: (*Server).accept},
+		{Method: http.MethodPost, Path: pathImport, Access: Write, Timeout: longest, stream: (*Server).importBundle},
+		// Not for readers: a repository may hold what they may not see.
+		{Method: http.MethodPost, Path: pathExport, Access: Write, Timeout: longest, stream: (*Server).exportBundle},
+		{Method: http.MethodGet, Path: pathMetrics, Access: Read, Timeout: short, stream: (*Server).metrics},
 	}
 }

@@ -36,7 +36,8 @@ func NewClient(socket string) *Client {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", socket)
 		},
-		DisableCompression: true,
+		DisableCompression:    true,
+		ExpectContinueTimeout: time.Minute,
 	}}}
 }
 
@@ -140,13 +141,18 @@ func query(pairs ...string) url.Values {
 	return q
 }
 
-func ask[T any](ctx context.Context, c *Client, method, path string, q url.Values, request any) (T, error) {
-	var answer T
-	response, err := c.send(ctx, method, path, q, request)
+func ask[T any](ctx context.Context, c *Client, method, path string, q url.Values, body any) (T, error) {
+	response, err := c.send(ctx, method, path, q, body)
 	if err != nil {
-		return answer, err
+		var none T
+		return none, err
 	}
 	defer response.Body.Close()
+	return decode[T](ctx, c, response)
+}
+
+func decode[T any](ctx context.Context, c *Client, response *http.Response) (T, error) {
+	var answer T
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return answer, c.broken(ctx, err)
@@ -157,20 +163,34 @@ func ask[T any](ctx context.Context, c *Client, method, path string, q url.Value
 	return answer, nil
 }
 
-// send asks, and turns every answer but a good one into an error.
-func (c *Client) send(ctx context.Context, method, path string, q url.Values, request any) (*http.Response, error) {
+// send asks with a JSON value as the body, nil for none.
+func (c *Client) send(ctx context.Context, method, path string, q url.Values, value any) (*http.Response, error) {
 	var body io.Reader
-	if request != nil {
-		text, err := json.Marshal(request)
+	if value != nil {
+		text, err := json.Marshal(value)
 		if err != nil {
 			return nil, fmt.Errorf("write the request: %v", err)
 		}
 		body = bytes.NewReader(text)
 	}
+	r, err := request(ctx, method, path, q, body)
+	if err != nil {
+		return nil, err
+	}
+	return c.do(r)
+}
+
+func request(ctx context.Context, method, path string, q url.Values, body io.Reader) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, method, "http://edgeagent"+path+"?"+q.Encode(), body)
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %v", err)
 	}
+	return r, nil
+}
+
+// do asks, and turns every answer but a good one into an error.
+func (c *Client) do(r *http.Request) (*http.Response, error) {
+	ctx := r.Context()
 	response, err := c.http.Do(r)
 	if err != nil {
 		return nil, c.broken(ctx, err)

@@ -7,5 +7,7 @@
 // Whoever may open the socket may read; only root, and the user that the daemon
 // runs as, may write. The kernel says who that is (SO_PEERCRED). The package
 // decides nothing about sources itself: it hands every request to a Controller.
+// A bundle on its way in lies in a folder of the server's own until the
+// Controller has taken it.
 // It never serves the environment, credentials or the data of Secrets.
 package localapi

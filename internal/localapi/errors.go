@@ -24,6 +24,10 @@ func statusOf(reason gitops.Reason) int {
 		return http.StatusNotFound
 	case gitops.Conflict, gitops.IsSuspended, gitops.HeldBack, gitops.NoTarget, gitops.IdentityChanged:
 		return http.StatusConflict
+	case gitops.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case gitops.WrongRepository, gitops.PrerequisiteMissing, gitops.UnsupportedBundle:
+		return http.StatusUnprocessableEntity
 	case gitops.APIUnreachable, gitops.Unreachable, gitops.Interrupted:
 		return http.StatusServiceUnavailable
 	case gitops.Timeout:

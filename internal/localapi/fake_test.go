@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -26,6 +28,8 @@ type controller struct {
 	manifests gitops.Manifests
 	err       error
 	calls     []string
+	pieces    []string      // what Export writes before it returns err
+	taking    chan string   // where set, Import sends the file and waits for an answer
 	hang      chan struct{} // where set, Diff sends when it begins and when its context ended
 }
 
@@ -104,6 +108,36 @@ func (c *controller) Remove(_ context.Context, source string, r localapi.RemoveR
 
 func (c *controller) AcceptIdentity(context.Context) error { return c.note("accept") }
 
+func (c *controller) Import(_ context.Context, source, file string) (gitops.Imported, error) {
+	if c.taking != nil {
+		c.taking <- file
+		<-c.taking
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return gitops.Imported{}, err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return gitops.Imported{}, err
+	}
+	return gitops.Imported{Source: source, New: true, Cycle: 6}, c.note("import %q %04o %d %.20q", source, info.Mode().Perm(), len(text), text)
+}
+
+func (c *controller) Export(_ context.Context, source string, w io.Writer) error {
+	for _, piece := range c.pieces {
+		if _, err := io.WriteString(w, piece); err != nil {
+			return err
+		}
+	}
+	return c.note("export %s", source)
+}
+
+func (c *controller) Metrics(w io.Writer) error {
+	_, err := io.WriteString(w, "edgeagent_up 1\n")
+	return err
+}
+
 func twoSources() gitops.Status {
 	return gitops.Status{Version: "v1", Sources: []gitops.SourceStatus{{Name: "fleet"}, {Name: "base"}}}
 }
@@ -111,6 +145,12 @@ func twoSources() gitops.Status {
 // serve answers on a socket of its own until the test ends.
 func serve(t *testing.T, c *controller) (socket string) {
 	t.Helper()
+	return serveWith(t, localapi.Config{Controller: c, Spool: filepath.Join(t.TempDir(), "spool")})
+}
+
+func serveWith(t *testing.T, cfg localapi.Config) (socket string) {
+	t.Helper()
+	cfg.WatchEvery = time.Millisecond
 	socket = filepath.Join(t.TempDir(), "agent.sock")
 	ctx, cancel := context.WithCancel(t.Context())
 	l, err := localapi.Listen(ctx, socket)
@@ -119,7 +159,7 @@ func serve(t *testing.T, c *controller) (socket string) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- localapi.NewServer(localapi.Config{Controller: c, WatchEvery: time.Millisecond}).Serve(ctx, l)
+		done <- localapi.NewServer(cfg).Serve(ctx, l)
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -12,6 +12,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -23,6 +24,10 @@ const (
 	maxHeader  = 16 << 10
 	maxReaders = 32 // connections of users who may only read
 	maxHistory = 1000
+	maxBundle  = 1 << 30
+	// reserved is the room on the disk that no bundle may take: the journal
+	// needs it.
+	reserved = 64 << 20
 )
 
 // Config is what a Server needs.
@@ -31,6 +36,15 @@ type Config struct {
 	// WatchEvery is how often a watched status is looked at, by default every
 	// quarter of a second.
 	WatchEvery time.Duration
+	// Spool is a folder on the disk, for the bundle that is being imported. The
+	// server makes it and removes it, with all that is in it.
+	Spool string
+	// MaxBundle is the largest bundle that is taken, by default 1 GiB, and
+	// Reserved the room that it must leave on the disk, by default 64 MiB.
+	MaxBundle, Reserved int64
+	// Patience is how long a peer may neither send nor take a byte of a bundle,
+	// by default half a minute.
+	Patience time.Duration
 	// ErrorLog takes what goes wrong outside any request; nil drops it.
 	ErrorLog *log.Logger
 }
@@ -39,12 +53,23 @@ type Config struct {
 type Server struct {
 	cfg  Config
 	http *http.Server
+	// importing is held by the one import that there may be at a time.
+	importing sync.Mutex
 }
 
 // NewServer makes a server. It listens to nothing yet: see Listen and Serve.
 func NewServer(cfg Config) *Server {
 	if cfg.WatchEvery <= 0 {
 		cfg.WatchEvery = 250 * time.Millisecond
+	}
+	if cfg.MaxBundle <= 0 {
+		cfg.MaxBundle = maxBundle
+	}
+	if cfg.Reserved <= 0 {
+		cfg.Reserved = reserved
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = short
 	}
 	if cfg.ErrorLog == nil {
 		cfg.ErrorLog = log.New(io.Discard, "", 0)
@@ -74,6 +99,9 @@ func NewServer(cfg Config) *Server {
 // Serve answers on l until ctx is done. Requests that are under way then get a
 // moment to end; watchers are cut off.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	if err := s.removeSpool(); err != nil { // of a server that was killed
+		s.cfg.ErrorLog.Print(err)
+	}
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -115,6 +143,12 @@ func (s *Server) serve(route Route) http.Handler {
 		control.SetWriteDeadline(time.Now().Add(route.Timeout + 10*time.Second)) //nolint:errcheck // the write fails instead
 		if route.Path == pathStatus && r.URL.Query().Get("watch") != "" {
 			s.watch(w, r)
+			return
+		}
+		if route.stream != nil {
+			if err := route.stream(s, w, r.WithContext(ctx)); err != nil {
+				writeError(w, err)
+			}
 			return
 		}
 		if err := takeBody(control, w, r); err != nil {

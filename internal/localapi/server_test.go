@@ -103,8 +103,8 @@ func TestOnlyRootMayWrite(t *testing.T) {
 			t.Errorf("%s reached the controller: %s", route.Path, c.seen()[before:])
 		}
 	}
-	if writes != 7 {
-		t.Errorf("%d routes need root, and there should be 7", writes)
+	if writes != 9 {
+		t.Errorf("%d routes need root, and there should be 9", writes)
 	}
 }
 
