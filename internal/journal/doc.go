@@ -13,6 +13,7 @@
 //   - A call that changes something is one transaction. When it returned nil, the
 //     change survives a power cut; when the process dies inside it, nothing of it
 //     is there. Only what was returned as done may be told to anybody.
+//   - Bytes on the wire are counted in memory and go along with the next write.
 //   - Reading never writes, and a write that would change nothing is not made:
 //     an idle node leaves its flash alone.
 //   - The inventory only grows, from the first announcement of an object until an

@@ -38,6 +38,7 @@ func TestAnIdleNodeWritesNothing(t *testing.T) {
 	refusal := gitops.Refusal{Revision: revision("b"), Commit: "c", Reason: gitops.Unsigned, Message: "m"}
 	hold := gitops.Hold{Revision: m.Revision, Digest: m.Digest, By: "uid 0", At: time.Now()}
 	suspension := gitops.Suspension{Reason: "service", By: "uid 0", At: time.Now()}
+	day := gitops.LinkDay{Date: "2026-01-02", LinkBytes: gitops.LinkBytes{In: 1000}}
 	var last gitops.Attempt
 	calls := map[string]func() error{
 		"State":           func() error { _, err := j.State(ctx, "fleet"); return err },
@@ -66,6 +67,8 @@ func TestAnIdleNodeWritesNothing(t *testing.T) {
 		"Forget":          func() error { return j.Forget(ctx, "fleet") },
 		"Remove":          func() error { return j.Remove(ctx, "gone") },
 		"Retain":          func() error { return j.Retain(ctx) },
+		"Link":            func() error { _, err := j.Link(ctx, "fleet"); return err },
+		"SetLink":         func() error { return j.SetLink(ctx, "fleet", day) },
 	}
 	last = converge(t, j, m)
 	for _, call := range calls {

@@ -48,6 +48,7 @@ type Journal struct {
 	// in between write nothing.
 	dirty  bool
 	closed bool
+	link   linkDays // noted and not on disk yet
 }
 
 // Open opens the journal in dir, making it when there is none, and keeps every
@@ -72,7 +73,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{dir: dir, opts: opts, lock: lock, turn: make(chan struct{}, 1)}
+	j := &Journal{dir: dir, opts: opts, lock: lock, turn: make(chan struct{}, 1), link: linkDays{}}
 	err = j.open(ctx)
 	if opts.Rebuild && j.mayRebuild(err) {
 		if j.rebuilt, err = moveAside(j.file(), opts.Now()); err == nil {

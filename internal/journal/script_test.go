@@ -45,7 +45,13 @@ func script(c *clock) []step {
 		{"refuse", func(ctx context.Context, j *journal.Journal) error {
 			return j.Refuse(ctx, "fleet", gitops.Refusal{Revision: revision("e"), Reason: gitops.Unsigned, Message: "sign it"})
 		}},
-		{"accept b", func(ctx context.Context, j *journal.Journal) error { return j.Accept(ctx, "fleet", at(bad), false) }},
+		{"accept b, and the day's bytes with it", func(ctx context.Context, j *journal.Journal) error {
+			day := gitops.LinkDay{Date: "2026-01-02", LinkBytes: gitops.LinkBytes{In: 1000, Out: 100}}
+			if err := j.SetLink(ctx, "fleet", day); err != nil {
+				return err
+			}
+			return j.Accept(ctx, "fleet", at(bad), false)
+		}},
 		beginStep("begin b", 0, bad, gitops.CauseUpdate, 0),
 		{"resume b", func(ctx context.Context, j *journal.Journal) error { _, err := j.Resume(ctx, 2); return err }},
 		advanceStep("apply b", 2, gitops.PhaseApplied, gitops.Outcome{Inventory: applied(bad), Changes: created(bad)}),
@@ -110,6 +116,7 @@ func fingerprint(ctx context.Context, j *journal.Journal) (string, error) {
 	add(plain(j.Owned(ctx, "fleet")))
 	add(plain(j.Refusals(ctx, "fleet")))
 	add(plain(j.NodeName(ctx)))
+	add(plain(j.Link(ctx, "fleet")))
 	add(plain(j.FailedBefore(ctx, "fleet", revision("b"), "")))
 	attempts, err := j.Attempts(ctx, "fleet", 0)
 	add(attempts, err)

@@ -125,11 +125,15 @@ func (j *Journal) transact(ctx context.Context, fn func(ctx context.Context, tx 
 	if err := fn(ctx, tx); err != nil {
 		return err
 	}
+	if err := j.writeLink(ctx, tx); err != nil {
+		return err
+	}
 	j.at("commit")
 	if err := tx.Commit(); err != nil {
 		return err
 	}
 	j.dirty = true
+	clear(j.link)
 	j.at("committed")
 	return nil
 }
