@@ -48,7 +48,7 @@ func (r Request) check() error {
 	switch {
 	case len(r.Wants) == 0:
 		return badConfig("ask for a pack: nothing is wanted")
-	case !slices.Contains([]string{"", "tree:0", "tree:1", "tree:2", "blob:none"}, r.Filter):
+	case !slices.Contains([]string{"", "tree:0", "tree:1", "tree:2", "blob:none", WholeTrees}, r.Filter):
 		return badConfig("ask for a pack: there is no filter %q", r.Filter)
 	case r.Depth < 0:
 		return badConfig("ask for a pack: the depth is %d", r.Depth)
