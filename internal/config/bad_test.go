@@ -102,13 +102,15 @@ func TestBadFiles(t *testing.T) {
 			"config.yaml:6: sources[0].url: is not a URL; write https://host/path.git or ssh://git@host/path.git"}},
 		{"short form of ssh", with("url: git@git.example.com:fleet.git"), []string{
 			"config.yaml:6: sources[0].url: is not a URL; write https://host/path.git or ssh://git@host/path.git"}},
-		{"insecure schemes", with("url: http://git.example.com/a", "mirrors: [{url: 'file:///srv/a'}, {url: 'ext::sh'}, {url: 'git://h/a'}, {type: bundles, url: 'https://h/a'}, {type: magic}]"), []string{
+		{"insecure schemes", with("url: http://git.example.com/a", "mirrors: [{url: 'file:///srv/a'}, {url: 'ext::sh'}, {url: 'git://h/a'}, {type: bundles, url: 'http://h/a'}, {type: bundles, url: 'ssh://h/a'}, {type: bundles}, {type: magic, url: 'https://h/a'}]"), []string{
 			"config.yaml:6: sources[0].url: http is neither encrypted nor authenticated; use https or ssh, or set insecure: true",
 			`config.yaml:8: sources[0].mirrors[0].url: file is neither encrypted nor authenticated; use https or ssh, or set insecure: true`,
 			"config.yaml:8: sources[0].mirrors[1].url: is not a URL; write https://host/path.git or ssh://git@host/path.git",
 			`config.yaml:8: sources[0].mirrors[2].url: the scheme "git" is not supported; use https or ssh`,
-			"config.yaml:8: sources[0].mirrors[3].type: is not supported by this version; write git",
-			`config.yaml:8: sources[0].mirrors[4].type: "magic" is not known; write one of git`,
+			"config.yaml:8: sources[0].mirrors[3].url: http is neither encrypted nor authenticated; use https or ssh, or set insecure: true",
+			`config.yaml:8: sources[0].mirrors[4].url: bundles cannot be read over "ssh"; use https, or write type: git`,
+			"config.yaml:8: sources[0].mirrors[5].url: is missing; write the URL of the mirror",
+			`config.yaml:8: sources[0].mirrors[6].type: "magic" is not known; write one of git, bundles`,
 		}},
 		{"ssh", with("url: ssh://git@h/a.git"), []string{
 			"config.yaml:6: sources[0].url: ssh needs a key; " + sshFields + "sshKeyFile",
@@ -116,6 +118,11 @@ func TestBadFiles(t *testing.T) {
 		}},
 		{"ssh password", with("url: ssh://git:hunter2@h/a.git", "auth: {sshKeyFile: DIR/key, knownHostsFile: DIR/known_hosts}"), []string{
 			"config.yaml:6: sources[0].url: holds credentials; take them out, and name files in auth.usernameFile and auth.passwordFile"}},
+		{"password in a list of bundles", with("mirrors: [{type: bundles, url: 'https://bob:hunter2@h/list'}]"), []string{
+			"config.yaml:8: sources[0].mirrors[0].url: holds credentials; take them out, and name files in auth.usernameFile and auth.passwordFile"}},
+		{"budget without its unit", with("link: {budgetPerDay: 50}"), []string{"config.yaml:8: sources[0].link.budgetPerDay: 50 is too little for a day; write 100kB or more, or 0 for no limit; is a unit missing?"}},
+		{"budget in an unknown unit", with("link: {budgetPerDay: 50Mb}"), []string{`config.yaml:8: sources[0].link.budgetPerDay: "50Mb" is not an amount of data; write a whole number of bytes, or one with a unit, such as 50MB or 2GiB`}},
+		{"budget in words", with("link: {budgetPerDay: [50MB]}"), []string{"config.yaml:8: sources[0].link.budgetPerDay: is a list, where an amount of data is needed; write a whole number of bytes, or one with a unit, such as 50MB or 2GiB"}},
 		{"proxy", with("link: {proxy: 'http://bob:hunter2@h:1'}"), []string{"config.yaml:8: sources[0].link.proxy: holds credentials; use a proxy that knows the node by its address"}},
 		{"proxy scheme", with("link: {proxy: 'ftp://h:1'}"), []string{"config.yaml:8: sources[0].link.proxy: is not the URL of a proxy; write http://host:port, https://host:port or socks5://host:port"}},
 		{"proxy and ssh", with("mirrors: [{url: ssh://git@h/a}]", "auth: {sshKeyFile: DIR/key, knownHostsFile: DIR/known_hosts}", "link: {proxy: 'http://h:1'}"), []string{
@@ -157,17 +164,16 @@ func TestBadFiles(t *testing.T) {
 			"config.yaml:11: sources[0].prunePolicy.maxDeletes: -1 is out of range; write a number from 0 to 1000000",
 			"config.yaml:11: sources[0].prunePolicy.maxPercent: 101 is out of range; write a number from 0 to 100",
 		}},
-		{"not in this version", strings.Replace(with("trust: {introduction: first-seen, sigstore: {issuer: x}, threshold: {n: 2}}", "link: {budgetPerDay: 10MB}", "prefetch: on", "maxStaleness: 72h",
+		{"not in this version", strings.Replace(with("trust: {introduction: first-seen, sigstore: {issuer: x}, threshold: {n: 2}}", "prefetch: on", "maxStaleness: 72h",
 			"windows: {download: [{schedule: '* * * * *'}], apply: [{duration: 1h}]}"), "cluster: {", "metrics: {listen: ':1'}\ncluster: {ha: true, ", 1), []string{
 			"config.yaml:3: metrics.listen: is not supported by this version; remove it",
 			"config.yaml:4: cluster.ha: is not supported by this version; remove it and run the agent on one server node of the cluster",
 			"config.yaml:8: sources[0].trust.sigstore: is not supported by this version; remove it and name allowedSigners or openpgpKeys",
 			"config.yaml:8: sources[0].trust.threshold: is not supported by this version; remove it",
-			"config.yaml:9: sources[0].link.budgetPerDay: is not supported by this version; remove it and lengthen interval",
-			"config.yaml:10: sources[0].prefetch: is not supported by this version; write auto",
-			"config.yaml:11: sources[0].maxStaleness: is not supported by this version; remove it",
-			"config.yaml:12: sources[0].windows.apply: is not supported by this version; remove it; edgeagent suspend stops a source by hand",
-			"config.yaml:12: sources[0].windows.download: is not supported by this version; remove it",
+			"config.yaml:9: sources[0].prefetch: is not supported by this version; write auto",
+			"config.yaml:10: sources[0].maxStaleness: is not supported by this version; remove it",
+			"config.yaml:11: sources[0].windows.apply: is not supported by this version; remove it; edgeagent suspend stops a source by hand",
+			"config.yaml:11: sources[0].windows.download: is not supported by this version; remove it",
 		}},
 		{"mistyped and invalid at once", head + "log: {level: [a], format: xml}\nnod: {}\n", []string{
 			`config.yaml:3: log.format: "xml" is not known; write one of text, json`,

@@ -93,8 +93,9 @@ type Source struct {
 
 // Mirror is another place of the same repository, tried when the URL fails.
 type Mirror struct {
-	URL  string `yaml:"url"`
-	Type string `yaml:"type"` // git, bundles
+	URL string `yaml:"url"`
+	// Type is git, or bundles: a list of bundles on a static server.
+	Type string `yaml:"type"`
 }
 
 // Ref is what is followed. Exactly one field is set.
@@ -144,7 +145,8 @@ type Sigstore struct {
 
 // Link is what is known about the way to Git.
 type Link struct {
-	BudgetPerDay string `yaml:"budgetPerDay"`
+	// BudgetPerDay is how much may go over the link in a day (UTC), both ways.
+	BudgetPerDay Bytes  `yaml:"budgetPerDay"`
 	Proxy        string `yaml:"proxy"`
 }
 

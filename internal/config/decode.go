@@ -68,6 +68,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 	switch {
 	case v.Type() == durationType:
 		d.duration(n, v, field)
+	case v.Type() == bytesType:
+		d.bytes(n, v, field)
 	case v.Kind() == reflect.Struct:
 		d.structure(n, v, field)
 	case v.Kind() == reflect.Slice:

@@ -26,11 +26,14 @@ func (c Config) YAML() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// node is v as YAML. Durations keep the form in which people write them, and
+// node is v as YAML. Durations and amounts keep the form in which people write them, and
 // empty collections are shown: they are defaults like all others.
 func node(v reflect.Value) *yaml.Node {
 	if d, ok := v.Interface().(time.Duration); ok {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: printDuration(d)}
+	}
+	if b, ok := v.Interface().(Bytes); ok {
+		return &yaml.Node{Kind: yaml.ScalarNode, Value: b.String()}
 	}
 	switch v.Kind() {
 	case reflect.Struct:

@@ -21,6 +21,9 @@ var sourceName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 // minInterval keeps a typing error from hammering a Git server.
 const minInterval = 5 * time.Second
 
+// minBudget is what a node needs that polls every quarter of an hour.
+const minBudget Bytes = 100e3
+
 func (v *validator) source(i int, s Source) {
 	at := func(field string) string { return fmt.Sprintf("sources[%d].%s", i, field) }
 	if !sourceName.MatchString(s.Name) {
@@ -50,6 +53,9 @@ func (v *validator) source(i int, s Source) {
 	v.auth(at("auth"), s)
 	v.trust(at("trust"), s)
 	v.proxy(at("link.proxy"), s)
+	if b := s.Link.BudgetPerDay; b != 0 && b < minBudget {
+		v.add(at("link.budgetPerDay"), b.String()+" is too little for a day", "write "+minBudget.String()+" or more, or 0 for no limit; is a unit missing?")
+	}
 	v.oneOf(at("prefetch"), s.Prefetch, "auto", "on", "off")
 	v.oneOf(at("onRemove"), s.OnRemove, "orphan", "prune")
 	v.oneOf(at("drift"), string(s.Drift), "correct", "strict", "notify", "off")
@@ -65,7 +71,6 @@ func (v *validator) source(i int, s Source) {
 func (v *validator) later(at func(string) string, s Source) {
 	v.unsupported(s.Trust.Sigstore != (Sigstore{}), at("trust.sigstore"), "remove it and name allowedSigners or openpgpKeys")
 	v.unsupported(len(s.Trust.Threshold) > 0, at("trust.threshold"), "remove it")
-	v.unsupported(s.Link.BudgetPerDay != "", at("link.budgetPerDay"), "remove it and lengthen interval")
 	v.unsupported(s.Prefetch == "on", at("prefetch"), "write auto")
 	v.unsupported(s.MaxStaleness != "", at("maxStaleness"), "remove it")
 	v.unsupported(len(s.Windows.Download) > 0, at("windows.download"), "remove it")
@@ -105,18 +110,16 @@ func (v *validator) url(field, raw string, s Source) {
 }
 
 func (v *validator) mirror(at string, m Mirror, s Source) {
-	switch m.Type {
-	case "git":
-		if m.URL == "" {
-			v.add(at+"url", "is missing", "write the URL of the mirror")
-			return
-		}
-		v.url(at+"url", m.URL, s)
-	case "bundles":
-		v.unsupported(true, at+"type", "write git")
-	default:
-		v.oneOf(at+"type", m.Type, "git")
+	v.oneOf(at+"type", m.Type, "git", "bundles")
+	if m.URL == "" {
+		v.add(at+"url", "is missing", "write the URL of the mirror")
+		return
 	}
+	if u, err := url.Parse(m.URL); m.Type == "bundles" && err == nil && !slices.Contains([]string{"", "https", "http"}, u.Scheme) {
+		v.add(at+"url", fmt.Sprintf("bundles cannot be read over %q", u.Scheme), "use https, or write type: git")
+		return
+	}
+	v.url(at+"url", m.URL, s)
 }
 
 func (v *validator) proxy(field string, s Source) {
