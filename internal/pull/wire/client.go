@@ -15,6 +15,7 @@ import (
 type Client struct {
 	cfg    Config
 	remote remote
+	http   *httpTransport // nil where the place has no files to get
 }
 
 // remote is how a kind of place is spoken with.
@@ -33,6 +34,18 @@ func Open(cfg Config) (*Client, error) {
 		return nil, badConfig("open a link: it has no URL")
 	}
 	c := &Client{cfg: cfg}
+	switch cfg.Place.URL.Scheme {
+	case "ssh":
+		if cfg.Proxy != nil {
+			return nil, badConfig("read the proxy for %s: a proxy is for https only", cfg.Place.Shown)
+		}
+		c.remote = newGit(cfg, &sshTransport{cfg: cfg})
+	case "file":
+		c.remote = &directory{cfg: cfg}
+	default:
+		c.http = newHTTPTransport(cfg)
+		c.remote = newGit(cfg, c.http)
+	}
 	return c, nil
 }
 
@@ -52,10 +65,30 @@ func (c *Client) Fetch(ctx context.Context, r Request) (*Pack, error) {
 }
 
 // Get asks for a file on the same origin, over the same connections and with
-// the same credentials, and follows redirects there. Statuses 200, 206, 304,
-// 412 and 416 are returned, everything else is an error.
+// the same credentials, and follows redirects there. 200 is returned, and what
+// else answers the header: 206, 304, 412 and 416; everything else is an error.
+// The body must be closed, and its size is for the caller to bound.
 func (c *Client) Get(ctx context.Context, target *url.URL, header http.Header) (*http.Response, error) {
-	return nil, failed(gitops.UnsupportedServer, "use an https URL", "get a file from %s: files come over HTTP", c.cfg.Place.Shown)
+	shown := url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path}
+	doing := "get " + printable(shown.String(), 200)
+	switch {
+	case c.http == nil:
+		return nil, badConfig("%s: only an http or https place has files to get", doing)
+	case originOf(target) != c.cfg.Place.Origin():
+		return nil, failed(gitops.RedirectRefused, "keep all files of a mirror on one host",
+			"%s: it is not on the origin of %s", doing, c.cfg.Place.Shown)
+	}
+	g := guarded(ctx, c.cfg.Meter, c.cfg.Limits, c.cfg.Timeout)
+	resp, err := c.http.get(g, doing, target, header)
+	if err != nil {
+		g.end()
+		return nil, err
+	}
+	in := newAnswer(overHTTP(resp), g)
+	resp.Body = &file{answer: in, told: &told{r: in, failed: func(err error) error {
+		return linkFailed(g.ctx, doing, err, c.cfg.Now())
+	}}}
+	return resp, nil
 }
 
 // End ends a conversation: what one connection serves only once is closed.

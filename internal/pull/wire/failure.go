@@ -45,6 +45,11 @@ func linkFailed(ctx context.Context, doing string, err error, now time.Time) err
 		if e, ok := errors.AsType[*gitops.Error](context.Cause(ctx)); ok {
 			return failed(e.Reason, e.Remedy, "%s: %s", doing, e.Message)
 		}
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			e := failed(gitops.Timeout, "raise timeout, or use a nearer mirror", "%s: the time for it is over", doing)
+			e.Err = context.DeadlineExceeded
+			return e
+		}
 		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
 	}
 	if _, ok := errors.AsType[*gitops.Error](err); ok {

@@ -42,6 +42,8 @@ type Server struct {
 	Protocol string // "" until it answered, "v2", "v0" or "directory"
 	Filter   bool   // it leaves out objects as asked
 	AnyWant  bool   // any object can be asked for by its id
-	Shallow  bool   // it can cut off history
-	Name     string // as status shows it
+	// AnyCommit says the same of commits that a ref reaches.
+	AnyCommit bool
+	Shallow   bool   // it can cut off history
+	Name      string // as status shows it
 }
