@@ -64,12 +64,16 @@ daemon does not answer.`,
 		newResumeCommand(a),
 		newRemoveCommand(a),
 		newAcceptIdentityCommand(a),
+		newImportCommand(a),
+		newExportCommand(a),
+		newMetricsCommand(a),
 		newConfigCommand(a),
 		newCheckCommand(a),
 		newServiceCommand(a),
 		newVersionCommand(a),
 		newRenderWorkerCommand(a),
 	)
+	completeSources(a, root)
 	root.InitDefaultCompletionCmd()
 	markStarted(a, root)
 	return root

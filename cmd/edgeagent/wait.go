@@ -122,6 +122,10 @@ func (p *progress) show(s gitops.SourceStatus) {
 	if s.Progress != "" {
 		line += ", " + s.Progress
 	}
+	p.say(line)
+}
+
+func (p *progress) say(line string) {
 	line = oneLine(escape(line))
 	if p.w == nil || line == p.shown {
 		return
