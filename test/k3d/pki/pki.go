@@ -61,6 +61,16 @@ func (a *Authority) Server(ips []net.IP, names []string) (Pair, error) {
 	return a.sign(template)
 }
 
+// ServerFor makes a serving certificate that is valid in a time of its own, for
+// these addresses and no other.
+func (a *Authority) ServerFor(from, until time.Time, ips ...net.IP) (Pair, error) {
+	template := newTemplate(pkix.Name{CommonName: "server"})
+	template.NotBefore, template.NotAfter = from, until
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	template.IPAddresses = ips
+	return a.sign(template)
+}
+
 // Client makes a client certificate. Kubernetes reads the common name as the
 // user and the organisations as its groups.
 func (a *Authority) Client(user string, groups []string) (Pair, error) {
