@@ -65,7 +65,11 @@ func (m *Mirror) download(ctx context.Context, at *url.URL, name string) error {
 	defer func() { d.part.Close() }()
 	most := d.size
 	for {
-		whole, err := d.ask(ctx)
+		var err error
+		whole := d.state.Total > 0 && d.size == d.state.Total
+		if !whole {
+			whole, err = d.ask(ctx)
+		}
 		if whole {
 			return d.finish()
 		}
@@ -157,18 +161,21 @@ func (d *download) ask(ctx context.Context) (whole bool, err error) {
 	case code == http.StatusPartialContent && d.size > 0:
 		err = d.goOn(resp)
 	case code == http.StatusRequestedRangeNotSatisfiable && d.size > 0:
-		if d.state.Total == d.size {
-			return true, nil
-		}
-		return false, d.anew(downloadState{}) // it is shorter now; the next request begins anew
+		err = errAnother // it is shorter now
 	default:
 		err = d.odd("the answer is %s", resp.Status)
+	}
+	if errors.Is(err, errAnother) {
+		return false, d.anew(downloadState{})
 	}
 	if err != nil {
 		return false, err
 	}
 	return d.copy(resp)
 }
+
+// errAnother: the server has another file by now, and no validator to say so.
+var errAnother = errors.New("the file has changed")
 
 // ifRange makes a server send the whole file when it is another one by now. A
 // weak tag does not promise the same bytes.
@@ -203,8 +210,7 @@ func (d *download) goOn(resp *http.Response) error {
 	case total > d.m.cfg.MaxBytes:
 		return d.tooLarge()
 	case d.state.Total != 0 && total != d.state.Total:
-		// A server without validators that has another file by now.
-		return errors.Join(d.anew(downloadState{}), d.odd("the file has %d bytes, and had %d before", total, d.state.Total))
+		return errAnother
 	}
 	return nil
 }
@@ -236,7 +242,7 @@ func (d *download) copy(resp *http.Response) (whole bool, err error) {
 			d.m.cfg.Progress()
 		}
 		switch {
-		case errors.Is(err, io.EOF) && (d.state.Total == 0 || d.size == d.state.Total):
+		case err != nil && d.size == d.state.Total, errors.Is(err, io.EOF) && d.state.Total == 0:
 			return true, nil
 		case errors.Is(err, io.EOF):
 			return false, because(io.ErrUnexpectedEOF, gitops.Unreachable, "it goes on with the next poll",
