@@ -36,7 +36,7 @@ func (p page) status(w io.Writer, s gitops.Status) error {
 		{[]string{"SOURCE", "READY", "PHASE", "RUNNING", "SINCE", "WHY"}, sources},
 		{[]string{"BUNDLE", "HEALTH", "OBJECTS"}, bundles},
 		{[]string{"PROBLEM", "WHAT"}, problems},
-		{[]string{"LINK", "LAST", "NEXT POLL", "IN / OUT", "URL", "TROUBLE"}, links},
+		{linkHeading, links},
 	} {
 		if len(section.rows) == 0 {
 			continue
@@ -200,21 +200,4 @@ func some(refs []gitops.ObjectRef) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), more)
 	}
 	return strings.Join(names, ", ")
-}
-
-func (p page) linkRow(s gitops.SourceStatus) []cell {
-	url := s.Link.URL
-	if url == "" {
-		url = s.URL
-	}
-	trouble := cell{}
-	if s.Link.Failures > 0 {
-		trouble = cell{oneLine(fmt.Sprintf("%s in a row, %s: %s", plural(s.Link.Failures, "failure"), s.Link.Reason, s.Link.Message)), red}
-	}
-	next := p.in(s.Link.NextPoll)
-	if s.Suspended != nil {
-		next = "suspended"
-	}
-	return []cell{text(s.Name), text(p.ago(s.Link.LastSuccess)), text(next),
-		text(size(s.Link.BytesIn) + " / " + size(s.Link.BytesOut)), text(url), trouble}
 }

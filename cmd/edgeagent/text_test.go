@@ -37,8 +37,19 @@ func condition(kind, status string, reason gitops.Reason, message string) gitops
 // busyNode has one source for every state that a person may meet.
 func busyNode() gitops.Status {
 	web := gitops.ObjectRef{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: "shop", Name: "web"}
-	link := gitops.LinkStatus{URL: "https://git.example.com/fleet.git", LastSuccess: noon.Add(-12 * time.Second), NextPoll: noon.Add(48 * time.Second), BytesIn: 12_345, BytesOut: 678}
-	away := gitops.LinkStatus{LastSuccess: noon.Add(-26 * time.Hour), NextPoll: noon.Add(7 * time.Minute), Failures: 9, Reason: gitops.Unreachable, Message: "no route to host", BytesIn: 7_654_321_000}
+	today := func(in, out int64) gitops.LinkDay {
+		return gitops.LinkDay{Date: "2026-11-22", LinkBytes: gitops.LinkBytes{In: in, Out: out}}
+	}
+	link := gitops.LinkStatus{URL: "https://git.example.com/fleet.git", LastSuccess: noon.Add(-12 * time.Second), NextPoll: noon.Add(48 * time.Second), Client: "git v2, partial",
+		BytesIn: 7_000_000, Poll: gitops.LinkBytes{In: 400, Out: 212}, Fetch: gitops.LinkBytes{In: 2_345, Out: 678}, Today: today(12_345, 678)}
+	away := gitops.LinkStatus{LastSuccess: noon.Add(-26 * time.Hour), NextPoll: noon.Add(7 * time.Minute), Failures: 9, Reason: gitops.Unreachable, Message: "no route to host", Poll: gitops.LinkBytes{Out: 60},
+		Budget: 50e6, Today: gitops.LinkDay{Date: "2026-11-21", LinkBytes: gitops.LinkBytes{In: 50e6}}}
+	spent := link
+	spent.NextPoll, spent.Reason, spent.Budget, spent.Today = noon.Add(12*time.Hour), gitops.BudgetSpent, 1e6, today(1e6, 100)
+	spent.Message = "the day's 1.0 MB are used up; edgeagent sync polls all the same, or raise link.budgetPerDay"
+	coming := link
+	coming.URL, coming.Mirror, coming.NextPoll, coming.Reason, coming.Message = "https://cdn.example.com/fleet/list", true, noon, gitops.Fetching, "1.2 MB so far, 340 objects missing at least"
+	coming.Budget, coming.Today = 2e6, today(1_600_000, 0)
 	return gitops.Status{
 		Version:  "v0.1.0",
 		Node:     gitops.NodeStatus{Name: "store-0042", Labels: map[string]string{"ring": "canary", "region": "eu"}},
@@ -63,9 +74,9 @@ func busyNode() gitops.Status {
 				Conditions: []gitops.Condition{condition("Ready", "Unknown", "", "")},
 				Hold:       &gitops.Hold{Revision: revision("1"), HeldBack: revision("3"), By: "uid 0", At: noon.Add(-time.Minute)},
 				Suspended:  &gitops.Suspension{Reason: "new disk", By: "uid 0", At: noon}},
-			{Name: "pinned", Phase: gitops.StageWaiting, Link: link, Conditions: []gitops.Condition{condition("Ready", "False", gitops.HeldBack, "on purpose")},
+			{Name: "pinned", Phase: gitops.StageWaiting, Link: spent, Conditions: []gitops.Condition{condition("Ready", "False", gitops.HeldBack, "on purpose")},
 				Hold: &gitops.Hold{Revision: revision("1"), Pin: true, By: "uid 0", At: noon.Add(-time.Minute)}},
-			{Name: "waits", Phase: gitops.StageWaiting, Link: link, Conditions: []gitops.Condition{condition("Ready", "False", gitops.KubeconfigError, "no kubeconfig; start k3s")}},
+			{Name: "waits", Phase: gitops.StageFetching, Link: coming, Conditions: []gitops.Condition{condition("Ready", "False", gitops.KubeconfigError, "no kubeconfig; start k3s")}},
 		},
 	}
 }
