@@ -56,6 +56,13 @@ const (
 	RefMismatch     Reason = "RefMismatch"   // a signed tag names another ref
 	TooManyCommits  Reason = "TooManyCommits"
 	TrustMissing    Reason = "TrustMissing" // key files missing or unreadable
+
+	NotApproved      Reason = "NotApproved"      // too few approvals of something protected
+	TrustFileRefused Reason = "TrustFileRefused" // a trust file that is malformed or that its roots did not sign
+	TrustFileMissing Reason = "TrustFileMissing" // it was there before
+	TrustRollback    Reason = "TrustRollback"    // a trust file of an older version
+	RefUnbound       Reason = "RefUnbound"       // nobody who may release to the ref says that the head is for it
+	MergerAuthored   Reason = "MergerAuthored"   // a merge by a forge's key that is more than a merge
 )
 
 // Render.

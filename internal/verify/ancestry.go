@@ -128,7 +128,11 @@ func (v *Verifier) grammar(ctx context.Context, h *history) error {
 
 // parse reads a commit by the strict grammar.
 func (v *Verifier) parse(ctx context.Context, id gitops.Hash) (rawCommit, error) {
-	raw, err := object(ctx, v.objects, id, gitops.CommitObject)
+	return parseIn(ctx, v.objects, id)
+}
+
+func parseIn(ctx context.Context, objects Objects, id gitops.Hash) (rawCommit, error) {
+	raw, err := object(ctx, objects, id, gitops.CommitObject)
 	if err != nil {
 		return rawCommit{}, blame(err, id)
 	}

@@ -12,6 +12,10 @@ type Commit struct {
 	signer    signer
 	firstSeen bool
 	valid     bool
+	// trustVersion is of the trust file in the tree, 0 when there is none.
+	trustVersion int
+	binding      string
+	guards       []guard
 }
 
 // Valid reports whether c came out of a Verifier.
@@ -38,7 +42,16 @@ func (c Commit) Key() string { return c.signer.key }
 // verified one: the caller pins it.
 func (c Commit) FirstSeen() bool { return c.firstSeen }
 
+// TrustVersion is the version of the trust file that the commit brings, 0 when
+// it has none.
+func (c Commit) TrustVersion() int { return c.trustVersion }
+
+// RefBinding says who vouches that the commit is for its ref: BoundNone while
+// the repository has no trust file.
+func (c Commit) RefBinding() string { return c.binding }
+
 // signer is who signed, and the full fingerprint of the key.
 type signer struct {
 	name, key string
+	role      string // in which it signed
 }

@@ -14,7 +14,7 @@ import (
 // examination is what the decision about one head rests on.
 type examination struct {
 	v        *Verifier
-	keys     *trust
+	objects  Objects
 	commit   gitops.Commit
 	accepted gitops.Hash
 	at       moment
@@ -22,6 +22,13 @@ type examination struct {
 	// noTag is set for a revision that is verified again and whose tag object
 	// nobody can name: the commit's own signature has to do then.
 	noTag bool
+
+	node     *policy // the node's own files
+	revoked  revocations
+	policies map[gitops.Hash]*policy // by the trust file's blob
+	blobs    map[gitops.Hash]gitops.Hash
+	refs     map[string]gitops.Hash
+	entered  map[gitops.Hash][]gitops.Hash // commit → first parents of the merges that brought it
 }
 
 // judgement is what the rules say about one commit.
@@ -29,6 +36,7 @@ type judgement struct {
 	raw    rawCommit
 	signer signer
 	rule   string
+	under  []*policy // that let it through
 }
 
 // Verify decides whether the node may move to c. Accepted is the newest commit
@@ -54,16 +62,15 @@ func (v *Verifier) Verify(ctx context.Context, c gitops.Commit, accepted gitops.
 			return Commit{}, err
 		}
 	}
+	out, err := x.release(ctx, last)
+	if err != nil {
+		return Commit{}, err
+	}
 	if head := x.head(); v.start != "" {
 		v.anchor.Store(&head)
 	}
-	return Commit{
-		revision:  c.Revision,
-		tree:      last.raw.tree,
-		signer:    last.signer,
-		firstSeen: v.cfg.Introduction == FirstSeen && accepted == "",
-		valid:     true,
-	}, nil
+	out.firstSeen = v.cfg.Introduction == FirstSeen && accepted == ""
+	return out, nil
 }
 
 // Again verifies a revision that was let through before: the target of a
@@ -71,11 +78,10 @@ func (v *Verifier) Verify(ctx context.Context, c gitops.Commit, accepted gitops.
 // signature is judged under the keys of today. Its ancestry was judged then, and
 // that its key expired since takes nothing back; a revocation does.
 func (v *Verifier) Again(ctx context.Context, rev gitops.Revision) (Commit, error) {
-	keys, err := v.trusted()
+	x, err := v.begin(ctx, gitops.Commit{Revision: rev}, rev.Hash())
 	if err != nil {
 		return Commit{}, err
 	}
-	x := &examination{v: v, keys: keys, commit: gitops.Commit{Revision: rev}, accepted: rev.Hash(), at: v.moment()}
 	if x.noTag = v.cfg.TagOf == nil; !x.noTag && v.cfg.Mode == ModeTag {
 		if x.commit.Tag, err = v.cfg.TagOf(ctx, rev); err != nil {
 			return Commit{}, err
@@ -86,7 +92,7 @@ func (v *Verifier) Again(ctx context.Context, rev gitops.Revision) (Commit, erro
 	if err != nil {
 		return Commit{}, err
 	}
-	return Commit{revision: rev, tree: j.raw.tree, signer: j.signer, valid: true}, nil
+	return x.commitOf(ctx, j)
 }
 
 // Explain says of each commit that Verify would judge what the rules say about
@@ -136,17 +142,33 @@ func decision(id gitops.Hash, j judgement, err error) gitops.Decision {
 
 // examine finds what is new in a head. It decides nothing yet.
 func (v *Verifier) examine(ctx context.Context, c gitops.Commit, accepted gitops.Hash) (*examination, error) {
-	keys, err := v.trusted()
-	if err != nil {
-		return nil, err
-	}
 	if accepted != "" && !accepted.Valid() {
 		return nil, refusal(gitops.TrustMissing, "restore the journal",
 			"the accepted commit %s of source %s is not a commit id", quoted(string(accepted)), v.cfg.Source)
 	}
-	x := &examination{v: v, keys: keys, commit: c, accepted: accepted, at: v.moment()}
-	x.history, err = v.history(ctx, x.head(), accepted)
-	return x, err
+	x, err := v.begin(ctx, c, accepted)
+	if err != nil {
+		return nil, err
+	}
+	if x.history, err = v.history(ctx, x.head(), accepted); err != nil {
+		return nil, err
+	}
+	x.enter()
+	return x, nil
+}
+
+// begin gathers what is known before anything of the head is looked at.
+func (v *Verifier) begin(ctx context.Context, c gitops.Commit, accepted gitops.Hash) (*examination, error) {
+	keys, err := v.trusted()
+	if err != nil {
+		return nil, err
+	}
+	x := &examination{
+		v: v, objects: v.objects, commit: c, accepted: accepted, at: v.moment(),
+		node: keys.policy(v.cfg.RootThreshold), revoked: revocations{keys.revoked},
+		policies: map[gitops.Hash]*policy{}, blobs: map[gitops.Hash]gitops.Hash{},
+	}
+	return x, x.readRevocations(ctx)
 }
 
 func (x *examination) head() gitops.Hash { return x.commit.Revision.Hash() }
@@ -178,35 +200,84 @@ func (x *examination) stale(ctx context.Context, id gitops.Hash, err error) (boo
 
 // judge applies the rules of the mode to one commit.
 func (x *examination) judge(ctx context.Context, id gitops.Hash) (judgement, error) {
-	raw, err := x.v.parse(ctx, id)
+	raw, err := parseIn(ctx, x.objects, id)
 	if err != nil {
 		return judgement{}, err
 	}
-	at := x.at
-	at.again = id == x.accepted
-	s := signed{what: "commit " + id.Short(), payload: raw.payload, armor: raw.signature}
 	j := judgement{raw: raw}
 	switch {
 	case x.v.cfg.Mode == ModeNone:
 		j.rule = "none: nothing is checked"
-	case x.v.cfg.Mode == ModeTag && !x.noTag:
-		j.rule = "tag: signed by an allowed signer"
-		j.signer, err = x.judgeTag(ctx, at)
-	case id == x.v.start:
+	case id == x.v.start && (x.v.cfg.Mode != ModeTag || x.noTag):
 		j.rule = "introduction: trusted by its id"
-		if j.signer, err = x.keys.check(s, at); err != nil {
-			j.signer, err = signer{name: "introduction"}, nil
-		}
+		j.signer = x.introducer(raw)
 	default:
-		j.rule = x.v.cfg.Mode + ": signed by an allowed signer"
-		j.signer, err = x.keys.check(s, at)
+		err = x.judgeUnder(ctx, id, &j)
 	}
 	return j, blame(err, id)
 }
 
+// introducer names who signed the introduction, for people: it is trusted by
+// its id, whoever did.
+func (x *examination) introducer(raw rawCommit) signer {
+	at := x.at
+	at.again = true
+	who, err := x.node.check(signed{what: "the introduction", payload: raw.payload, armor: raw.signature}, at, x.revoked, roleDeveloper, roleRoot)
+	if err != nil {
+		return signer{name: "introduction"}
+	}
+	return who
+}
+
+// judgeUnder holds a commit to every policy that it was made under.
+func (x *examination) judgeUnder(ctx context.Context, id gitops.Hash, j *judgement) error {
+	var err error
+	if j.under, err = x.authorities(ctx, id, j.raw); err != nil {
+		return err
+	}
+	for i, p := range j.under {
+		who, err := x.signerUnder(ctx, id, j.raw, p)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			j.signer = who
+			j.rule = x.v.cfg.Mode + ": " + p.rule(who)
+		}
+	}
+	if err := x.rotates(ctx, id, j.raw, j.under); err != nil {
+		return err
+	}
+	return x.guardsPaths(ctx, id, j.raw, j.under)
+}
+
+// moment is when the keys of one commit are judged.
+func (x *examination) moment(id gitops.Hash) moment {
+	at := x.at
+	at.again = id == x.accepted
+	return at
+}
+
+// signerUnder is who signed a commit, as far as the policy lets them.
+func (x *examination) signerUnder(ctx context.Context, id gitops.Hash, raw rawCommit, p *policy) (signer, error) {
+	at := x.moment(id)
+	if x.v.cfg.Mode == ModeTag && !x.noTag {
+		return x.judgeTag(ctx, p, at)
+	}
+	s := signed{what: "commit " + id.Short(), payload: raw.payload, armor: raw.signature}
+	if len(raw.parents) < 2 {
+		return p.check(s, at, x.revoked, roleDeveloper, roleRoot)
+	}
+	who, err := p.check(s, at, x.revoked, roleDeveloper, roleRoot, roleMerger)
+	if err == nil && who.role == roleMerger {
+		err = x.merges(ctx, id, raw, p)
+	}
+	return who, err
+}
+
 // judgeTag holds the tag to what it has to say: its signed name, the ref and
 // the target agree. Otherwise the server could offer an old tag under a new name.
-func (x *examination) judgeTag(ctx context.Context, at moment) (signer, error) {
+func (x *examination) judgeTag(ctx context.Context, p *policy, at moment) (signer, error) {
 	c := x.commit
 	name, isTag := strings.CutPrefix(c.FullRef, "refs/tags/")
 	switch {
@@ -217,7 +288,7 @@ func (x *examination) judgeTag(ctx context.Context, at moment) (signer, error) {
 		return signer{}, refusal(gitops.Unsigned, "make it with git tag -s",
 			"tag %s is a lightweight tag, which has no signature", printable(name))
 	}
-	raw, err := object(ctx, x.v.objects, c.Tag, gitops.TagObject)
+	raw, err := object(ctx, x.objects, c.Tag, gitops.TagObject)
 	if err != nil {
 		return signer{}, err
 	}
@@ -226,7 +297,7 @@ func (x *examination) judgeTag(ctx context.Context, at moment) (signer, error) {
 		return signer{}, refusal(gitops.MalformedTag, "have it made anew with git tag -s", "tag %s is malformed: %v", c.Tag.Short(), err)
 	}
 	what := "tag " + c.Tag.Short() + " (" + printable(name) + ")"
-	who, err := x.keys.check(signed{what: what, payload: tag.payload, armor: tag.signature}, at)
+	who, err := p.check(signed{what: what, payload: tag.payload, armor: tag.signature}, at, x.revoked, roleDeveloper, roleRoot, roleMerger)
 	switch {
 	case err != nil:
 		return signer{}, err

@@ -78,7 +78,7 @@ func Printable(text string) string { return printable(text) }
 
 // CheckSignature judges a signature alone.
 func CheckSignature(v *Verifier, payload []byte, armor string) error {
-	_, err := v.trust.Load().check(signed{what: "it", payload: payload, armor: armor}, v.moment())
+	_, err := v.trust.Load().developers.check(signed{what: "it", payload: payload, armor: armor}, v.moment(), revocations{v.trust.Load().revoked})
 	return err
 }
 

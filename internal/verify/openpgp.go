@@ -26,27 +26,29 @@ type pgpKeys struct {
 // CheckDetachedSignature: that judges every key at one time of the caller's and
 // stops at its first complaint, whereas here expiry is judged at the moment,
 // revocation at all times, and a slow clock refuses no key as not yet made.
-func (k *trust) checkOpenPGP(s signed, at moment) (signer, error) {
+func (k ring) checkOpenPGP(s signed, at moment, revoked revocations) (signer, error) {
 	sig, err := parseOpenPGPSignature(s)
 	if err != nil {
 		return signer{}, err
 	}
 	key, err := k.pgp.find(s, sig)
 	if err != nil {
-		if issuer := issuerOf(sig); k.revoked.pgp[issuer] {
-			return signer{}, k.keyRevoked(s.what, "OpenPGP key "+issuer)
+		issuer := issuerOf(sig)
+		if by := revoked.openPGP(issuer); by != "" {
+			return signer{}, keyRevoked(s.what, "OpenPGP key "+issuer, by)
 		}
 		return signer{}, err
 	}
-	return k.authoriseOpenPGP(s, sig, key, at)
+	return authoriseOpenPGP(s, sig, key, at, revoked)
 }
 
 // authoriseOpenPGP decides whether the key that made the signature may sign.
-func (k *trust) authoriseOpenPGP(s signed, sig *packet.Signature, key pgpKey, at moment) (signer, error) {
+func authoriseOpenPGP(s signed, sig *packet.Signature, key pgpKey, at moment, revoked revocations) (signer, error) {
 	name := "OpenPGP key " + key.fingerprint
+	by := revoked.openPGP(key.fingerprint, key.primary)
 	switch {
-	case k.revoked.pgp[key.fingerprint] || k.revoked.pgp[key.primary]:
-		return signer{}, k.keyRevoked(s.what, name)
+	case by != "":
+		return signer{}, keyRevoked(s.what, name, by)
 	case key.revoked:
 		return signer{}, refusal(gitops.KeyRevoked, "have the commit made anew and signed by a key that is not revoked",
 			"%s is signed by %s (%s), which its owner revoked", s.what, name, key.user)

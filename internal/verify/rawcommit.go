@@ -16,6 +16,7 @@ type rawCommit struct {
 	tree      gitops.Hash
 	parents   []gitops.Hash
 	subject   string // first line of the message, not escaped
+	message   string
 	signature string // armored, "" when there is none
 	payload   []byte // the bytes that were signed: all but the signature's header
 }
@@ -69,7 +70,8 @@ func parseCommit(raw []byte) (rawCommit, error) {
 	if err := checkMergeTags(found["mergetag"], c.parents); err != nil {
 		return rawCommit{}, err
 	}
-	c.subject, _, _ = strings.Cut(string(raw[message:]), "\n")
+	c.message = string(raw[message:])
+	c.subject, _, _ = strings.Cut(c.message, "\n")
 	c.payload = raw
 	if sig := found["gpgsig"]; len(sig) == 1 {
 		if countArmor(sig[0].value) > 1 {

@@ -18,6 +18,7 @@ type rawTag struct {
 	subject   string
 	signature string // armored, "" when there is none
 	payload   []byte // everything before the signature
+	text      string // the message, without the signature
 }
 
 // tagOrder returns the headers of a tag in the order in which Git writes them.
@@ -55,12 +56,12 @@ func parseTag(raw []byte) (rawTag, error) {
 	}
 	text := string(raw[message:])
 	t.subject, _, _ = strings.Cut(text, "\n")
-	t.payload = raw
+	t.payload, t.text = raw, text
 	switch countArmor(text) {
 	case 0:
 	case 1:
 		start := armorStart(text)
-		t.signature, t.payload = text[start:], raw[:message+start]
+		t.signature, t.payload, t.text = text[start:], raw[:message+start], text[:start]
 	default:
 		return rawTag{}, errors.New("it has two signatures")
 	}

@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -73,7 +74,56 @@ func (r revokedKeys) add(line string) error {
 	return fmt.Errorf("%s is neither an SSH public key, nor SHA256:…, nor an OpenPGP fingerprint", quoted(line))
 }
 
-func (k *trust) keyRevoked(what, key string) error {
+// revocations are all the lists that count: of the node, of the trust file, and
+// those that the roots published. One is enough.
+type revocations []revokedKeys
+
+// sshKey returns what revokes a key, "" if nothing does.
+func (r revocations) sshKey(print string) string {
+	for _, list := range r {
+		if list.ssh[print] {
+			return list.path
+		}
+	}
+	return ""
+}
+
+// openPGP returns what revokes one of the keys, "" if nothing does.
+func (r revocations) openPGP(prints ...string) string {
+	for _, list := range r {
+		for _, print := range prints {
+			if list.pgp[print] {
+				return list.path
+			}
+		}
+	}
+	return ""
+}
+
+func keyRevoked(what, key, by string) error {
 	return refusal(gitops.KeyRevoked, "have the commit made anew and signed by a key that is not revoked",
-		"%s is signed by %s, which %s revokes", what, key, k.revoked.path)
+		"%s is signed by %s, which %s revokes", what, key, by)
+}
+
+// readRevocations adds what the accepted trust file revokes, and that of the
+// head: one that revokes too much refuses itself only. A head whose trust file
+// cannot be read is judged without it as far as that goes; it is let through
+// only after it was read.
+func (x *examination) readRevocations(ctx context.Context) error {
+	for _, id := range []gitops.Hash{x.accepted, x.head()} {
+		if id == "" || x.v.cfg.Mode == ModeNone {
+			continue
+		}
+		p, err := x.policyOf(ctx, id)
+		if err != nil && (id == x.head() || refused(err)) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if p.inBand() {
+			x.revoked = append(x.revoked, p.revoked)
+		}
+	}
+	return nil
 }

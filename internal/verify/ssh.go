@@ -48,7 +48,7 @@ func newSSHKeys(path string, signers []allowedSigner) sshKeys {
 
 // check verifies an SSH signature. The order is: is it a signature at all, did
 // this key make it, may the key sign here, may it sign now.
-func (k *trust) checkSSH(s signed, at moment) (signer, error) {
+func (k ring) checkSSH(s signed, at moment, revoked revocations) (signer, error) {
 	sig, err := parseSSHSignature(s)
 	if err != nil {
 		return signer{}, err
@@ -66,8 +66,8 @@ func (k *trust) checkSSH(s signed, at moment) (signer, error) {
 		return signer{}, refusal(gitops.BadSignature, "sign it again",
 			"the signature of %s by SSH key %s does not match its content: %s", s.what, print, printable(err.Error()))
 	}
-	if k.revoked.ssh[print] {
-		return signer{}, k.keyRevoked(s.what, "SSH key "+print)
+	if by := revoked.sshKey(print); by != "" {
+		return signer{}, keyRevoked(s.what, "SSH key "+print, by)
 	}
 	return k.ssh.authorise(s.what, sig.PublicKey, print, at)
 }

@@ -23,40 +23,76 @@ const (
 // trust is what the node's files say, at one moment. It does not change; a
 // reload makes a new one.
 type trust struct {
-	ssh     sshKeys
-	pgp     pgpKeys
-	revoked revokedKeys
-	broken  error // why the revoked keys are not known; nothing is let through
+	developers ring
+	roots      ring // empty when the node's file names none
+	revoked    revokedKeys
+	broken     error // why the revoked keys are not known; nothing is let through
+}
+
+// policy is whom the node's own files believe: version 0 of the trust file.
+func (k *trust) policy(threshold int) *policy {
+	p := &policy{name: "the node's files", rings: map[string]ring{roleDeveloper: k.developers}}
+	if threshold > 0 {
+		p.rings[roleRoot] = k.roots
+		p.file.Roles = map[string]Role{roleRoot: {Threshold: threshold}}
+	}
+	return p
 }
 
 // loadKeys reads the files of keys that may sign.
-func loadKeys(cfg Config) (sshKeys, pgpKeys, error) {
-	var signers []allowedSigner
-	var keys []pgpKey
-	if cfg.AllowedSigners != "" {
-		data, err := readTrustFile(cfg.AllowedSigners)
-		if err == nil {
-			signers, err = parseAllowedSigners(data)
-		}
-		if err != nil {
-			return sshKeys{}, pgpKeys{}, untrusted(allowedSignersFile, cfg.AllowedSigners, err)
-		}
+func loadKeys(cfg Config) (ring, error) {
+	signers, err := loadSigners(cfg.AllowedSigners)
+	if err != nil {
+		return ring{}, err
 	}
+	var keys []pgpKey
 	if cfg.OpenPGPKeys != "" {
 		data, err := readTrustFile(cfg.OpenPGPKeys)
 		if err == nil {
 			keys, err = parseOpenPGPKeys(data)
 		}
 		if err != nil {
-			return sshKeys{}, pgpKeys{}, untrusted(openPGPKeysFile, cfg.OpenPGPKeys, err)
+			return ring{}, untrusted(openPGPKeysFile, cfg.OpenPGPKeys, err)
 		}
 	}
 	if len(signers)+len(keys) == 0 {
-		return sshKeys{}, pgpKeys{}, refusal(gitops.TrustMissing,
+		return ring{}, refusal(gitops.TrustMissing,
 			"name a file with keys as trust.allowedSigners or trust.openpgpKeys",
 			"source %s has no key that may sign: trust mode %s needs one", cfg.Source, cfg.Mode)
 	}
-	return newSSHKeys(cfg.AllowedSigners, signers), pgpKeys{path: cfg.OpenPGPKeys, keys: keys}, nil
+	return ring{ssh: newSSHKeys(cfg.AllowedSigners, signers), pgp: pgpKeys{path: cfg.OpenPGPKeys, keys: keys}}, nil
+}
+
+func loadSigners(path string) ([]allowedSigner, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := readTrustFile(path)
+	if err != nil {
+		return nil, untrusted(allowedSignersFile, path, err)
+	}
+	signers, err := parseAllowedSigners(data)
+	if err != nil {
+		return nil, untrusted(allowedSignersFile, path, err)
+	}
+	return signers, nil
+}
+
+// loadRoots reads who may change the trust file that does not exist yet.
+func loadRoots(cfg Config) (ring, error) {
+	signers, err := loadSigners(cfg.Roots)
+	if err != nil {
+		return ring{}, err
+	}
+	names := map[string]bool{}
+	for _, s := range signers {
+		names[s.principals] = true
+	}
+	if cfg.RootThreshold > len(names) {
+		return ring{}, refusal(gitops.TrustMissing, "list more roots in trust.threshold.roots, or lower trust.threshold.count",
+			"source %s needs %d roots to agree, and %s names %d", cfg.Source, cfg.RootThreshold, cfg.Roots, len(names))
+	}
+	return ring{ssh: newSSHKeys(cfg.Roots, signers)}, nil
 }
 
 // loadRevoked reads the file of revoked keys.
@@ -105,14 +141,14 @@ func readTrustFile(path string) ([]byte, error) {
 }
 
 // check verifies a signature, whatever its kind.
-func (k *trust) check(s signed, at moment) (signer, error) {
+func (k ring) check(s signed, at moment, revoked revocations) (signer, error) {
 	switch kind := armorKind(s.armor); {
 	case s.armor == "":
 		return signer{}, refusal(gitops.Unsigned, "sign it with an allowed key", "%s is not signed", s.what)
 	case kind == armorSSH:
-		return k.checkSSH(s, at)
+		return k.checkSSH(s, at, revoked)
 	case kind == armorOpenPGP:
-		return k.checkOpenPGP(s, at)
+		return k.checkOpenPGP(s, at, revoked)
 	case kind == armorX509:
 		return signer{}, refusal(gitops.UnsupportedSig, "sign with an SSH key (git config gpg.format ssh) or an OpenPGP key",
 			"%s has an X.509 or gitsign signature, which is not supported", s.what)

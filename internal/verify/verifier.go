@@ -39,7 +39,17 @@ type Config struct {
 	AllowedSigners string // file, OpenSSH allowed_signers
 	OpenPGPKeys    string // file, armored public keys
 	Revoked        string // file, one revoked key a line
-	Insecure       bool   // allows ModeNone
+	// Roots is a file of allowed signers, RootThreshold of whom must sign the
+	// first trust file of a repository. Without them it may not make one.
+	Roots         string
+	RootThreshold int
+	// Carried names the signed statements that came with the source, by ref:
+	// approvals, revocations, seals, heartbeats. nil = there are none.
+	Carried func(ctx context.Context) (map[string]gitops.Hash, error)
+	// TrustVersion is the highest version of the trust file that was accepted
+	// before: a lower one is refused. nil = none was.
+	TrustVersion func(ctx context.Context) (int, error)
+	Insecure     bool // allows ModeNone
 	// Now is the node's clock, nil for the system's.
 	Now func() time.Time
 	// Floor is a time that has certainly passed, such as that of the build.
@@ -115,10 +125,12 @@ func (v *Verifier) Reload() error {
 		return nil
 	}
 	revoked, revokedErr := loadRevoked(v.cfg.Revoked)
-	ssh, pgp, keysErr := loadKeys(v.cfg)
-	next := trust{ssh: ssh, pgp: pgp, revoked: revoked, broken: revokedErr}
+	developers, keysErr := loadKeys(v.cfg)
+	roots, rootsErr := loadRoots(v.cfg)
+	keysErr = errors.Join(keysErr, rootsErr)
+	next := trust{developers: developers, roots: roots, revoked: revoked, broken: revokedErr}
 	if before := v.trust.Load(); before != nil && keysErr != nil {
-		next.ssh, next.pgp = before.ssh, before.pgp
+		next.developers, next.roots = before.developers, before.roots
 	}
 	v.trust.Store(&next)
 	return errors.Join(keysErr, revokedErr)

@@ -29,7 +29,8 @@ func TestCommitCannotBeMadeElsewhere(t *testing.T) {
 		}
 	}
 	for i := range reflect.PointerTo(kind).NumMethod() {
-		if m := reflect.PointerTo(kind).Method(i); m.Type.NumIn() > 1 {
+		// Release judges what it is given; a value receiver cannot set anything.
+		if m := reflect.PointerTo(kind).Method(i); m.Type.NumIn() > 1 && m.Name != "Release" {
 			t.Errorf("method %s takes arguments: does it set something?", m.Name)
 		}
 	}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// maxChangedPaths bounds how many changed files of a commit are looked at.
+const maxChangedPaths = 20_000
+
+// guardsPaths judges what a commit changes below protected paths: each needs
+// its number of approvals, the commit's own signature counted in. What a merge
+// took over unchanged from one of its parents was judged there.
+func (x *examination) guardsPaths(ctx context.Context, id gitops.Hash, raw rawCommit, under []*policy) error {
+	for _, p := range under {
+		for _, guard := range p.file.Protected {
+			if len(guard.Paths) == 0 {
+				continue
+			}
+			changed, err := x.touches(ctx, id, raw, guard)
+			if err != nil {
+				return err
+			}
+			if changed == "" {
+				continue
+			}
+			if err := x.approved(ctx, id, raw, p, guard, changed); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// approved counts who stands for a protected change.
+func (x *examination) approved(ctx context.Context, id gitops.Hash, raw rawCommit, p *policy, guard Protection, what string) error {
+	names, err := x.standFor(ctx, id, raw, p, guard.roles()...)
+	if err != nil {
+		return err
+	}
+	if len(names) >= guard.Approvals {
+		return nil
+	}
+	return refusal(gitops.NotApproved,
+		fmt.Sprintf("have it approved with edgeagent approve %s by %d more of: %s", id.Short(), guard.Approvals-len(names), strings.Join(p.members(guard.roles(), names), ", ")),
+		"commit %s changes %s, which %s protects: %d of %d signed or approved it%s",
+		id.Short(), quoted(what), p.name, len(names), guard.Approvals, listed(names))
+}
+
+// members are the principals in the roles, without those that are named already.
+func (p *policy) members(roles, without []string) []string {
+	var out []string
+	for _, role := range roles {
+		for _, name := range p.file.Roles[role].Principals {
+			if !slices.Contains(without, name) && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// touches names a protected path that differs from what every one of the
+// commits that it is compared with holds, "" when there is none.
+func (x *examination) touches(ctx context.Context, id gitops.Hash, raw rawCommit, guard Protection) (string, error) {
+	var before []gitops.Hash
+	for _, from := range x.authorisedAt(id, raw) {
+		tree, err := x.treeOf(ctx, from)
+		if err != nil {
+			return "", err
+		}
+		before = append(before, tree)
+	}
+	d := differ{x: x, ctx: ctx, guard: guard}
+	return d.compare("", raw.tree, before)
+}
+
+// differ looks for the first protected path that is like in none of the trees
+// before. Trees that are the same are not opened.
+type differ struct {
+	x       *examination
+	ctx     context.Context
+	guard   Protection
+	visited int
+}
+
+// compare returns the first protected difference below a directory. Tree is ""
+// where the directory is gone, and a tree before is "" where it was not there.
+func (d *differ) compare(dir string, tree gitops.Hash, before []gitops.Hash) (string, error) {
+	if slices.Contains(before, tree) {
+		return "", nil
+	}
+	now, err := d.entries(tree)
+	if err != nil {
+		return "", err
+	}
+	then := make([][]gitops.TreeEntry, len(before))
+	names := map[string]bool{}
+	for _, e := range now {
+		names[e.Name] = true
+	}
+	for i, b := range before {
+		if then[i], err = d.entries(b); err != nil {
+			return "", err
+		}
+		for _, e := range then[i] {
+			names[e.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		changed, err := d.entry(path.Join(dir, name), named(now, name), pick(then, name))
+		if err != nil || changed != "" {
+			return changed, err
+		}
+	}
+	return "", nil
+}
+
+func (d *differ) entry(at string, now gitops.TreeEntry, then []gitops.TreeEntry) (string, error) {
+	now.Name = ""
+	for i := range then {
+		then[i].Name = ""
+	}
+	if slices.Contains(then, now) || len(then) == 0 && now.ID == "" {
+		return "", nil
+	}
+	if d.visited++; d.visited > maxChangedPaths {
+		return "", refusal(gitops.NotApproved, "change less in one commit", "more than %d paths are changed at once: what is protected cannot be told", maxChangedPaths)
+	}
+	if d.guard.covers(at) {
+		return at, nil
+	}
+	anyDir := now.Directory()
+	below := make([]gitops.Hash, len(then))
+	for i, e := range then {
+		if e.Directory() {
+			anyDir, below[i] = true, e.ID
+		}
+	}
+	if !anyDir || !d.guard.reaches(at) {
+		return "", nil
+	}
+	tree := gitops.Hash("")
+	if now.Directory() {
+		tree = now.ID
+	}
+	return d.compare(at, tree, below)
+}
+
+func (d *differ) entries(tree gitops.Hash) ([]gitops.TreeEntry, error) {
+	if tree == "" {
+		return nil, nil
+	}
+	return directory(d.ctx, d.x.objects, tree)
+}
+
+func pick(dirs [][]gitops.TreeEntry, name string) []gitops.TreeEntry {
+	out := make([]gitops.TreeEntry, len(dirs))
+	for i, entries := range dirs {
+		out[i] = named(entries, name)
+	}
+	return out
+}
+
+// covers reports whether a path is one of the protected ones, or below one. A
+// pattern that ends in a slash covers the directory and all that is in it; one
+// without a slash at its end covers what it matches, and all below it.
+func (g Protection) covers(at string) bool {
+	for _, pattern := range g.Paths {
+		if matchPath(strings.TrimSuffix(pattern, "/"), at) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchPath matches a path, or one of the directories that it lies in.
+func matchPath(pattern, at string) bool {
+	parts := strings.Split(at, "/")
+	n := strings.Count(pattern, "/") + 1
+	if len(parts) < n {
+		return false
+	}
+	ok, err := path.Match(pattern, strings.Join(parts[:n], "/"))
+	return err == nil && ok
+}
+
+// reaches reports whether something protected can lie below a directory.
+func (g Protection) reaches(dir string) bool {
+	depth := strings.Count(dir, "/") + 1
+	for _, pattern := range g.Paths {
+		parts := strings.Split(strings.TrimSuffix(pattern, "/"), "/")
+		if len(parts) <= depth {
+			continue
+		}
+		if ok, err := path.Match(strings.Join(parts[:depth], "/"), dir); err == nil && ok {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// release is the last question about a head whose commits are all let through:
+// who says that it is for this ref, and is its trust file not older than what
+// this node has seen.
+func (x *examination) release(ctx context.Context, head judgement) (Commit, error) {
+	out, err := x.commitOf(ctx, head)
+	if err != nil {
+		return Commit{}, err
+	}
+	if x.v.cfg.TrustVersion != nil {
+		seen, err := x.v.cfg.TrustVersion(ctx)
+		if err != nil {
+			return Commit{}, err
+		}
+		if out.trustVersion < seen {
+			return Commit{}, blame(refusal(gitops.TrustRollback, "bring the newer trust file back; root can accept an older one with edgeagent accept",
+				"commit %s has version %d of the trust file, this node has accepted version %d", x.head().Short(), out.trustVersion, seen), x.head())
+		}
+	}
+	if x.head() == x.v.start || x.v.cfg.Mode == ModeNone {
+		return out, nil
+	}
+	out.binding, err = x.binds(ctx, head.raw, head.signer, head.under)
+	return out, blame(err, x.head())
+}
+
+// commitOf is the verified commit, with what the renderer's result will be held
+// to.
+func (x *examination) commitOf(ctx context.Context, j judgement) (Commit, error) {
+	out := Commit{revision: x.commit.Revision, tree: j.raw.tree, signer: j.signer, binding: BoundNone, valid: true}
+	if x.v.cfg.Mode == ModeNone {
+		return out, nil
+	}
+	after, err := x.policyIn(ctx, j.raw.tree, x.head())
+	if err != nil {
+		return Commit{}, err
+	}
+	out.trustVersion = after.file.Version
+	for _, p := range j.under {
+		for _, g := range p.file.Protected {
+			if len(g.Kinds)+len(g.Namespaces) == 0 {
+				continue
+			}
+			names, err := x.standFor(ctx, x.head(), j.raw, p, g.roles()...)
+			if err != nil {
+				return Commit{}, err
+			}
+			out.guards = append(out.guards, guard{Protection: g, policy: p.name, names: names, missing: p.members(g.roles(), names)})
+		}
+	}
+	return out, nil
+}
+
+// guard is a protection of kinds and namespaces, and who stands for the commit.
+type guard struct {
+	Protection
+	policy  string
+	names   []string
+	missing []string
+}
+
+// Release judges what a commit would change in the cluster, before it is done:
+// RBAC in a file with an innocent name is RBAC. Changed are the objects that
+// the commit creates, changes or deletes.
+func (c Commit) Release(changed []gitops.ObjectRef) error {
+	for _, g := range c.guards {
+		if len(g.names) >= g.Approvals {
+			continue
+		}
+		for _, ref := range changed {
+			if !g.protects(ref) {
+				continue
+			}
+			return blame(refusal(gitops.NotApproved,
+				fmt.Sprintf("have it approved with edgeagent approve %s by %d more of: %s", c.Hash().Short(), g.Approvals-len(g.names), strings.Join(g.missing, ", ")),
+				"commit %s changes %s, which %s protects: %d of %d signed or approved it%s",
+				c.Hash().Short(), ref, g.policy, len(g.names), g.Approvals, listed(g.names)), c.Hash())
+		}
+	}
+	return nil
+}
+
+// protects reports whether an object is of a protected kind and namespace.
+func (p Protection) protects(ref gitops.ObjectRef) bool {
+	if len(p.Kinds)+len(p.Namespaces) == 0 {
+		return false
+	}
+	return (len(p.Kinds) == 0 || matchesAny(p.Kinds, kindName(ref))) &&
+		(len(p.Namespaces) == 0 || matchesAny(p.Namespaces, ref.Namespace) || ref.Kind == "Namespace" && ref.Group == "" && matchesAny(p.Namespaces, ref.Name))
+}
+
+// kindName is "Kind.group", as kubectl writes it, and "Kind" for the core group.
+func kindName(ref gitops.ObjectRef) string {
+	if ref.Group == "" {
+		return ref.Kind
+	}
+	return ref.Kind + "." + ref.Group
+}
+
+func matchesAny(patterns []string, s string) bool {
+	for _, p := range patterns {
+		if matchPattern(p, s) {
+			return true
+		}
+	}
+	return false
+}
