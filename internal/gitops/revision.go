@@ -95,3 +95,12 @@ type MissingObject struct {
 	// and directories that it lists (of these only their lists), 0 everything below.
 	Depth int
 }
+
+// Heartbeat is a signed sign of life of a ref: it says what the ref names at
+// some time, so that a host that shows an older commit is seen.
+type Heartbeat struct {
+	Commit   Hash   `json:"commit"`
+	Sequence int64  `json:"sequence"` // rises
+	At       Time   `json:"at"`
+	Signer   string `json:"signer"`
+}

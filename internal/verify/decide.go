@@ -23,12 +23,15 @@ type examination struct {
 	// nobody can name: the commit's own signature has to do then.
 	noTag bool
 
-	node     *policy // the node's own files
-	revoked  revocations
-	policies map[gitops.Hash]*policy // by the trust file's blob
-	blobs    map[gitops.Hash]gitops.Hash
-	refs     map[string]gitops.Hash
-	entered  map[gitops.Hash][]gitops.Hash // commit → first parents of the merges that brought it
+	node       *policy // the node's own files
+	revoked    revocations
+	policies   map[gitops.Hash]*policy // by the trust file's blob
+	blobs      map[gitops.Hash]gitops.Hash
+	refs       map[string]gitops.Hash
+	remembered Remembered
+	published  Published
+	sealed     []gitops.Hash                 // commits that the roots vouch for, with all below
+	entered    map[gitops.Hash][]gitops.Hash // commit → first parents of the merges that brought it
 }
 
 // judgement is what the rules say about one commit.
@@ -168,7 +171,36 @@ func (v *Verifier) begin(ctx context.Context, c gitops.Commit, accepted gitops.H
 		node: keys.policy(v.cfg.RootThreshold), revoked: revocations{keys.revoked},
 		policies: map[gitops.Hash]*policy{}, blobs: map[gitops.Hash]gitops.Hash{},
 	}
-	return x, x.readRevocations(ctx)
+	if err := x.recall(ctx); err != nil {
+		return nil, err
+	}
+	if v.cfg.Mode == ModeNone {
+		return x, nil
+	}
+	if err := x.readRevocations(ctx); err != nil {
+		return nil, err
+	}
+	return x, x.readPublished(ctx)
+}
+
+// recall takes in what the node remembers of earlier decisions.
+func (x *examination) recall(ctx context.Context) error {
+	if x.v.cfg.Remembered == nil {
+		return nil
+	}
+	var err error
+	if x.remembered, err = x.v.cfg.Remembered(ctx); err != nil {
+		return err
+	}
+	list, err := parseRevoked("a revocation that the roots published", []byte(strings.Join(x.remembered.Revoked, "\n")))
+	if err != nil {
+		return refusal(gitops.TrustMissing, "restore the journal", "the revocations that the journal holds: %v", err)
+	}
+	x.revoked = append(x.revoked, list)
+	if x.remembered.Floor.After(x.at.now) {
+		x.at.now, x.at.slow = x.remembered.Floor, true
+	}
+	return nil
 }
 
 func (x *examination) head() gitops.Hash { return x.commit.Revision.Hash() }

@@ -18,15 +18,9 @@ func (x *examination) release(ctx context.Context, head judgement) (Commit, erro
 	if err != nil {
 		return Commit{}, err
 	}
-	if x.v.cfg.TrustVersion != nil {
-		seen, err := x.v.cfg.TrustVersion(ctx)
-		if err != nil {
-			return Commit{}, err
-		}
-		if out.trustVersion < seen {
-			return Commit{}, blame(refusal(gitops.TrustRollback, "bring the newer trust file back; root can accept an older one with edgeagent accept",
-				"commit %s has version %d of the trust file, this node has accepted version %d", x.head().Short(), out.trustVersion, seen), x.head())
-		}
+	if out.trustVersion < x.remembered.TrustVersion {
+		return Commit{}, blame(refusal(gitops.TrustRollback, "bring the newer trust file back",
+			"commit %s has version %d of the trust file, this node has accepted version %d", x.head().Short(), out.trustVersion, x.remembered.TrustVersion), x.head())
 	}
 	if x.head() == x.v.start || x.v.cfg.Mode == ModeNone {
 		return out, nil

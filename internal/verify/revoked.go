@@ -111,7 +111,7 @@ func keyRevoked(what, key, by string) error {
 // only after it was read.
 func (x *examination) readRevocations(ctx context.Context) error {
 	for _, id := range []gitops.Hash{x.accepted, x.head()} {
-		if id == "" || x.v.cfg.Mode == ModeNone {
+		if id == "" {
 			continue
 		}
 		p, err := x.policyOf(ctx, id)

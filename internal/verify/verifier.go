@@ -46,10 +46,9 @@ type Config struct {
 	// Carried names the signed statements that came with the source, by ref:
 	// approvals, revocations, seals, heartbeats. nil = there are none.
 	Carried func(ctx context.Context) (map[string]gitops.Hash, error)
-	// TrustVersion is the highest version of the trust file that was accepted
-	// before: a lower one is refused. nil = none was.
-	TrustVersion func(ctx context.Context) (int, error)
-	Insecure     bool // allows ModeNone
+	// Remembered is what was seen before and must not be unlearned. nil = nothing.
+	Remembered func(ctx context.Context) (Remembered, error)
+	Insecure   bool // allows ModeNone
 	// Now is the node's clock, nil for the system's.
 	Now func() time.Time
 	// Floor is a time that has certainly passed, such as that of the build.

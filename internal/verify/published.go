@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+const (
+	revocationRefs = statementRefs + "revocations/"
+	sealRefs       = statementRefs + "seals/"
+	heartbeatRefs  = statementRefs + "heartbeat/"
+	kindRevocation = "revocation"
+	kindSeal       = "seal"
+	kindHeartbeat  = "heartbeat"
+)
+
+// Remembered is what a node must not forget when a host stops showing it.
+type Remembered struct {
+	// TrustVersion is the highest version of the trust file that was accepted.
+	TrustVersion int
+	// Revoked are the keys that the roots revoked, one a line as in the node's
+	// file of revoked keys. It only grows.
+	Revoked []string
+	// Floor is the newest time that the roots signed: it has passed.
+	Floor time.Time
+	// Heartbeat is the highest sequence that was seen.
+	Heartbeat int64
+}
+
+// Published is what signed statements say, apart from any one commit.
+type Published struct {
+	Revoked   []string
+	Floor     time.Time
+	Heartbeat *gitops.Heartbeat
+}
+
+// Published reads the statements that came with c. It is judged under the
+// policy of what was accepted before, because nothing of c is trusted yet.
+func (v *Verifier) Published(ctx context.Context, c gitops.Commit, accepted gitops.Hash) (Published, error) {
+	if v.cfg.Mode == ModeNone {
+		return Published{}, nil
+	}
+	x, err := v.begin(ctx, c, accepted)
+	if err != nil {
+		return Published{}, err
+	}
+	out := Published{Revoked: x.published.Revoked, Floor: x.published.Floor}
+	out.Heartbeat, err = x.heartbeat(ctx)
+	return out, err
+}
+
+// inForce is the policy under which statements are judged: that of what was
+// accepted, of where trust begins, or of the node's files.
+func (x *examination) inForce(ctx context.Context) (*policy, error) {
+	if x.accepted != "" {
+		return x.policyOf(ctx, x.accepted)
+	}
+	if x.v.start == "" {
+		return x.node, nil
+	}
+	// An introduction that is not there is one of another repository: no head
+	// descends from it, and that is what is said then.
+	if _, err := object(ctx, x.objects, x.v.start, gitops.CommitObject); gitops.ReasonOf(err) == gitops.Incomplete {
+		return x.node, nil
+	}
+	return x.policyOf(ctx, x.v.start)
+}
+
+// rootsAgree reports whether enough roots signed the same statement.
+func (x *examination) rootsAgree(p *policy, same []statement) bool {
+	var names []string
+	for _, s := range same {
+		who, err := p.check(s.signed(), x.at, x.revoked, roleRoot)
+		if err == nil && !slices.Contains(names, who.name) {
+			names = append(names, who.name)
+		}
+	}
+	return p.threshold() > 0 && len(names) >= p.threshold()
+}
+
+// agreed groups statements that say the same about the same object, and keeps
+// the groups that enough roots signed.
+func (x *examination) agreed(ctx context.Context, p *policy, prefix, kind string) ([]statement, error) {
+	all, err := x.statements(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	groups := map[string][]statement{}
+	var order []string
+	for _, s := range all {
+		if s.fields[statementHeader] != kind || s.fields["Introduction"] != string(x.introduction()) {
+			continue
+		}
+		key := string(s.raw.object) + "\x00" + s.raw.text
+		if groups[key] == nil {
+			order = append(order, key)
+		}
+		groups[key] = append(groups[key], s)
+	}
+	var out []statement
+	for _, key := range order {
+		if x.rootsAgree(p, groups[key]) {
+			out = append(out, groups[key][0])
+		}
+	}
+	return out, nil
+}
+
+// readPublished adds the revocations that the roots published, and the times
+// that they signed. It comes before anything is judged: a key that is revoked
+// signs nothing any more, wherever its commits stand.
+func (x *examination) readPublished(ctx context.Context) error {
+	p, err := x.inForce(ctx)
+	if refused(err) {
+		return nil // what was accepted is judged where it stands
+	}
+	if err != nil {
+		return err
+	}
+	lists, err := x.agreed(ctx, p, revocationRefs, kindRevocation)
+	if err != nil {
+		return err
+	}
+	for _, s := range lists {
+		if err := x.addRevoked(ctx, s); err != nil {
+			return err
+		}
+	}
+	seals, err := x.agreed(ctx, p, sealRefs, kindSeal)
+	if err != nil {
+		return err
+	}
+	for _, s := range seals {
+		at, err := time.Parse(time.RFC3339, s.fields["Time"])
+		if err != nil || s.raw.kind != gitops.CommitObject || s.fields["To"] != string(s.raw.object) || len(s.fields) != 4 {
+			continue
+		}
+		x.sealed = append(x.sealed, s.raw.object)
+		if at.After(x.published.Floor) {
+			x.published.Floor = at
+		}
+	}
+	if x.published.Floor.After(x.at.now) {
+		x.at.now, x.at.slow = x.published.Floor, true
+	}
+	return nil
+}
+
+// addRevoked takes one list over. The roots signed it, so one that cannot be
+// read stops everything: a revocation that is passed over is a stolen key that
+// still signs.
+func (x *examination) addRevoked(ctx context.Context, s statement) error {
+	name := printable(strings.TrimPrefix(s.ref, statementRefs))
+	unreadable := func(err error) error {
+		return refusal(gitops.TrustMissing, "have the roots publish a list that can be read", "the revocation %s: %v", name, err)
+	}
+	if s.raw.kind != gitops.BlobObject || s.fields["Blob"] != string(s.raw.object) || len(s.fields) != 4 {
+		return unreadable(errors.New("it does not name its list"))
+	}
+	raw, err := object(ctx, x.objects, s.raw.object, gitops.BlobObject)
+	if err != nil {
+		return err
+	}
+	list, err := parseRevoked("the revocation "+name, raw)
+	if err != nil {
+		return unreadable(err)
+	}
+	x.revoked = append(x.revoked, list)
+	for line := range strings.Lines(string(raw)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' && !slices.Contains(x.published.Revoked, line) {
+			x.published.Revoked = append(x.published.Revoked, line)
+		}
+	}
+	return nil
+}
+
+// heartbeat is the newest sign of life of the ref by somebody who may give one.
+func (x *examination) heartbeat(ctx context.Context) (*gitops.Heartbeat, error) {
+	p, err := x.inForce(ctx)
+	if err != nil {
+		return nil, err
+	}
+	roles := []string{roleDeveloper, roleRoot}
+	if p.file.Heartbeat != nil {
+		roles = p.file.Heartbeat.By
+	}
+	ref := heartbeatRefs + strings.TrimPrefix(x.commit.FullRef, "refs/")
+	all, err := x.statements(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		sequence, seqErr := strconv.ParseInt(s.fields["Sequence"], 10, 64)
+		at, timeErr := time.Parse(time.RFC3339, s.fields["Time"])
+		if s.ref != ref || seqErr != nil || timeErr != nil || s.raw.kind != gitops.CommitObject || !s.says(map[string]string{
+			statementHeader: kindHeartbeat, "Introduction": string(x.introduction()), "Ref": x.commit.FullRef,
+			"Commit": string(s.raw.object), "Sequence": s.fields["Sequence"], "Time": s.fields["Time"],
+		}) {
+			continue
+		}
+		if who, err := p.check(s.signed(), x.at, x.revoked, roles...); err == nil {
+			return &gitops.Heartbeat{Commit: s.raw.object, Sequence: sequence, At: at, Signer: who.name}, nil
+		}
+	}
+	return nil, nil
+}
+
+// RevocationMessage is the message of the tag that publishes a list of revoked
+// keys, which is the blob that the tag names.
+func RevocationMessage(introduction gitops.Hash, sequence int64, blob gitops.Hash) string {
+	return message([][2]string{
+		{statementHeader, kindRevocation}, {"Introduction", string(introduction)},
+		{"Sequence", fmt.Sprint(sequence)}, {"Blob", string(blob)},
+	})
+}
+
+// RevocationRef is where a principal's signature under a list is kept.
+func RevocationRef(sequence int64, principal string) string {
+	return fmt.Sprintf("%s%d/%s", revocationRefs, sequence, refName(principal))
+}
+
+// SealMessage is the message of the tag by which the roots vouch for a commit
+// and all that lies below it.
+func SealMessage(introduction, commit gitops.Hash, at time.Time) string {
+	return message([][2]string{
+		{statementHeader, kindSeal}, {"Introduction", string(introduction)}, {"To", string(commit)}, {"Time", show(at)},
+	})
+}
+
+// SealRef is where a principal's seal of a commit is kept.
+func SealRef(commit gitops.Hash, principal string) string {
+	return sealRefs + string(commit) + "/" + refName(principal)
+}
+
+// HeartbeatMessage is the message of the tag that says that a ref is alive.
+func HeartbeatMessage(introduction gitops.Hash, fullRef string, commit gitops.Hash, sequence int64, at time.Time) string {
+	return message([][2]string{
+		{statementHeader, kindHeartbeat}, {"Introduction", string(introduction)}, {"Ref", fullRef},
+		{"Commit", string(commit)}, {"Sequence", fmt.Sprint(sequence)}, {"Time", show(at)},
+	})
+}
+
+// HeartbeatRef is where a ref's heartbeat is kept.
+func HeartbeatRef(fullRef string) string {
+	return heartbeatRefs + strings.TrimPrefix(fullRef, "refs/")
+}
