@@ -4,6 +4,7 @@ package verify
 
 import (
 	"context"
+	"slices"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -12,20 +13,16 @@ import (
 // which is walked once in the life of the process, as a multiple of MaxCommits.
 const proofFactor = 20
 
-// bounds are the commits that are trusted before anything is judged.
-func (v *Verifier) bounds(accepted gitops.Hash) []gitops.Hash {
-	var out []gitops.Hash
+// history finds what is new in head. It is nil when trust begins with head.
+// Bounds are the commits that are trusted before anything is judged: what was
+// accepted, where trust begins, and what the roots sealed.
+func (v *Verifier) history(ctx context.Context, head, accepted gitops.Hash, sealed []gitops.Hash) (*history, error) {
+	bounds := slices.Clone(sealed)
 	for _, id := range []gitops.Hash{accepted, v.start} {
 		if id != "" {
-			out = append(out, id)
+			bounds = append(bounds, id)
 		}
 	}
-	return out
-}
-
-// history finds what is new in head. It is nil when trust begins with head.
-func (v *Verifier) history(ctx context.Context, head, accepted gitops.Hash) (*history, error) {
-	bounds := v.bounds(accepted)
 	if len(bounds) == 0 {
 		return nil, nil
 	}
@@ -41,51 +38,109 @@ func (v *Verifier) history(ctx context.Context, head, accepted gitops.Hash) (*hi
 
 // descends refuses a head that does not come after what was accepted, or not
 // from where trust begins.
-func (v *Verifier) descends(ctx context.Context, h *history, head, accepted gitops.Hash) error {
-	if h == nil {
+func (x *examination) descends(ctx context.Context) error {
+	if x.history == nil {
 		return nil
 	}
-	if accepted != "" && !h.reached(accepted) {
-		if err := v.leftBehind(ctx, h, head, accepted); err != nil {
+	if x.accepted != "" && !x.history.reached(x.accepted) {
+		if err := x.leftBehind(ctx); err != nil {
 			return err
 		}
 	}
-	if v.start == "" || h.reached(v.start) {
+	start := x.v.start
+	if start == "" || x.history.reached(start) {
 		return nil
 	}
-	if accepted != "" {
-		if ok, err := v.anchored(ctx, accepted); ok || err != nil {
+	if x.accepted != "" {
+		if ok, err := x.v.anchored(ctx, x.accepted); ok || err != nil {
 			return err
 		}
 	}
-	if err := v.grammar(ctx, h); err != nil {
+	if ok, err := x.below(ctx, start, x.sealed); ok || err != nil {
+		return err
+	}
+	if err := x.grammar(ctx); err != nil {
 		return err
 	}
 	return blame(refusal(gitops.NotDescendant, "check that URL, ref and trust.introduction are of the same repository",
-		"commit %s does not descend from the introduction %s", head.Short(), v.start.Short()), head)
+		"commit %s does not descend from the introduction %s", x.head().Short(), start.Short()), x.head())
+}
+
+// below reports whether a commit is an ancestor of one of the bounds that the
+// head was found to descend from.
+func (x *examination) below(ctx context.Context, id gitops.Hash, bounds []gitops.Hash) (bool, error) {
+	for _, bound := range bounds {
+		if bound == "" || !x.history.reached(bound) {
+			continue
+		}
+		if ok, err := x.v.isAncestor(ctx, id, bound); err != nil || ok {
+			return ok, err
+		}
+	}
+	return false, nil
 }
 
 // leftBehind decides about a head that does not reach the accepted commit by
 // new commits only.
-func (v *Verifier) leftBehind(ctx context.Context, h *history, head, accepted gitops.Hash) error {
-	if v.start != "" && h.reached(v.start) {
-		// The introduction was moved forward, past the accepted commit.
-		if ok, err := v.isAncestor(ctx, accepted, v.start); err != nil || ok {
-			return err
-		}
-	}
-	if err := v.grammar(ctx, h); err != nil {
+func (x *examination) leftBehind(ctx context.Context) error {
+	// The introduction was moved forward, or the roots sealed a commit, past
+	// the accepted one.
+	if ok, err := x.below(ctx, x.accepted, append([]gitops.Hash{x.v.start}, x.sealed...)); err != nil || ok {
 		return err
 	}
-	back, err := v.isAncestor(ctx, head, accepted)
+	if err := x.grammar(ctx); err != nil {
+		return err
+	}
+	back, err := x.v.isAncestor(ctx, x.head(), x.accepted)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err == nil && back {
-		return rolledBack(head, accepted)
+		return rolledBack(x.head(), x.accepted)
 	}
 	return blame(refusal(gitops.Fork, "revert by a new commit on top of it; history must not be rewritten",
-		"commit %s does not descend from %s, which was accepted before", head.Short(), accepted.Short()), head)
+		"commit %s does not descend from %s, which was accepted before", x.head().Short(), x.accepted.Short()), x.head())
+}
+
+// stands moves the accepted commit back to its newest ancestor whose signature
+// still counts, when a key that signed it was revoked: what a stolen key made
+// must not be the ground on which new commits are judged. What the roots sealed
+// stands, whatever became of its key.
+func (x *examination) stands(ctx context.Context) error {
+	if x.accepted == "" || x.v.cfg.Mode == ModeNone {
+		return nil
+	}
+	for _, s := range x.sealed {
+		if ok, err := x.v.isAncestor(ctx, x.accepted, s); ok || ctx.Err() != nil {
+			return err
+		}
+	}
+	for range x.v.cfg.MaxCommits {
+		if x.accepted == x.v.start {
+			return nil
+		}
+		raw, err := parseIn(ctx, x.objects, x.accepted)
+		if err != nil {
+			return nil // it was let through before; ancestry will tell
+		}
+		under, err := x.authorities(ctx, x.accepted, raw)
+		if err != nil {
+			return err
+		}
+		if _, err = x.signerUnder(ctx, x.accepted, raw, under[0]); gitops.ReasonOf(err) != gitops.KeyRevoked || len(raw.parents) == 0 {
+			return nil
+		}
+		x.accepted = raw.parents[0]
+	}
+	return nil
+}
+
+func (x *examination) clockUntrusted() error {
+	return &gitops.Error{
+		Reason: gitops.ClockUntrusted, Commit: x.head(),
+		Message: "the node's clock says " + show(x.at.now) + ", more than ten years after this program was made: nothing new is let through by it",
+		Remedy:  "set the clock, then edgeagent sync",
+	}
 }
 
 func rolledBack(head, accepted gitops.Hash) error {
@@ -117,20 +172,16 @@ func (v *Verifier) isAncestor(ctx context.Context, a, b gitops.Hash) (bool, erro
 
 // grammar checks the form of what is new before its ancestry is blamed: a
 // commit whose parents cannot be read has none, and looks like a fork.
-func (v *Verifier) grammar(ctx context.Context, h *history) error {
-	for _, id := range h.commits() {
-		if _, err := v.parse(ctx, id); err != nil {
+func (x *examination) grammar(ctx context.Context) error {
+	for _, id := range x.history.commits() {
+		if _, err := parseIn(ctx, x.objects, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// parse reads a commit by the strict grammar.
-func (v *Verifier) parse(ctx context.Context, id gitops.Hash) (rawCommit, error) {
-	return parseIn(ctx, v.objects, id)
-}
-
+// parseIn reads a commit by the strict grammar.
 func parseIn(ctx context.Context, objects Objects, id gitops.Hash) (rawCommit, error) {
 	raw, err := object(ctx, objects, id, gitops.CommitObject)
 	if err != nil {

@@ -11,29 +11,6 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-// examination is what the decision about one head rests on.
-type examination struct {
-	v        *Verifier
-	objects  Objects
-	commit   gitops.Commit
-	accepted gitops.Hash
-	at       moment
-	history  *history // nil when trust begins with the head
-	// noTag is set for a revision that is verified again and whose tag object
-	// nobody can name: the commit's own signature has to do then.
-	noTag bool
-
-	node       *policy // the node's own files
-	revoked    revocations
-	policies   map[gitops.Hash]*policy // by the trust file's blob
-	blobs      map[gitops.Hash]gitops.Hash
-	refs       map[string]gitops.Hash
-	remembered Remembered
-	published  Published
-	sealed     []gitops.Hash                 // commits that the roots vouch for, with all below
-	entered    map[gitops.Hash][]gitops.Hash // commit → first parents of the merges that brought it
-}
-
 // judgement is what the rules say about one commit.
 type judgement struct {
 	raw    rawCommit
@@ -51,7 +28,10 @@ func (v *Verifier) Verify(ctx context.Context, c gitops.Commit, accepted gitops.
 	if err != nil {
 		return Commit{}, err
 	}
-	if err := v.descends(ctx, x.history, x.head(), accepted); err != nil {
+	if x.at.fast && x.head() != accepted {
+		return Commit{}, x.clockUntrusted()
+	}
+	if err := x.descends(ctx); err != nil {
 		return Commit{}, err
 	}
 	var last judgement // of the head: it has no child, so it comes last
@@ -108,7 +88,7 @@ func (v *Verifier) Explain(ctx context.Context, c gitops.Commit, accepted gitops
 	if err != nil {
 		return nil, err
 	}
-	ancestry := v.descends(ctx, x.history, x.head(), accepted)
+	ancestry := x.descends(ctx)
 	if ancestry != nil && !refused(ancestry) {
 		return nil, ancestry
 	}
@@ -141,66 +121,6 @@ func decision(id gitops.Hash, j judgement, err error) gitops.Decision {
 	}
 	d.Trusted, d.Signer, d.Key = true, j.signer.name, j.signer.key
 	return d
-}
-
-// examine finds what is new in a head. It decides nothing yet.
-func (v *Verifier) examine(ctx context.Context, c gitops.Commit, accepted gitops.Hash) (*examination, error) {
-	if accepted != "" && !accepted.Valid() {
-		return nil, refusal(gitops.TrustMissing, "restore the journal",
-			"the accepted commit %s of source %s is not a commit id", quoted(string(accepted)), v.cfg.Source)
-	}
-	x, err := v.begin(ctx, c, accepted)
-	if err != nil {
-		return nil, err
-	}
-	if x.history, err = v.history(ctx, x.head(), accepted); err != nil {
-		return nil, err
-	}
-	x.enter()
-	return x, nil
-}
-
-// begin gathers what is known before anything of the head is looked at.
-func (v *Verifier) begin(ctx context.Context, c gitops.Commit, accepted gitops.Hash) (*examination, error) {
-	keys, err := v.trusted()
-	if err != nil {
-		return nil, err
-	}
-	x := &examination{
-		v: v, objects: v.objects, commit: c, accepted: accepted, at: v.moment(),
-		node: keys.policy(v.cfg.RootThreshold), revoked: revocations{keys.revoked},
-		policies: map[gitops.Hash]*policy{}, blobs: map[gitops.Hash]gitops.Hash{},
-	}
-	if err := x.recall(ctx); err != nil {
-		return nil, err
-	}
-	if v.cfg.Mode == ModeNone {
-		return x, nil
-	}
-	if err := x.readRevocations(ctx); err != nil {
-		return nil, err
-	}
-	return x, x.readPublished(ctx)
-}
-
-// recall takes in what the node remembers of earlier decisions.
-func (x *examination) recall(ctx context.Context) error {
-	if x.v.cfg.Remembered == nil {
-		return nil
-	}
-	var err error
-	if x.remembered, err = x.v.cfg.Remembered(ctx); err != nil {
-		return err
-	}
-	list, err := parseRevoked("a revocation that the roots published", []byte(strings.Join(x.remembered.Revoked, "\n")))
-	if err != nil {
-		return refusal(gitops.TrustMissing, "restore the journal", "the revocations that the journal holds: %v", err)
-	}
-	x.revoked = append(x.revoked, list)
-	if x.remembered.Floor.After(x.at.now) {
-		x.at.now, x.at.slow = x.remembered.Floor, true
-	}
-	return nil
 }
 
 func (x *examination) head() gitops.Hash { return x.commit.Revision.Hash() }

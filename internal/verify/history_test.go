@@ -208,7 +208,7 @@ func TestSteadyStateReadsOnlyWhatIsNew(t *testing.T) {
 		head, accepted gitops.Hash
 		most           int
 	}{
-		{"nothing new", tip, tip, 10},
+		{"nothing new", tip, tip, 12},
 		{"one commit", next, tip, 12},
 		{"a merge of a branch from ten commits back", merge, next, 30},
 	} {
@@ -226,7 +226,7 @@ func TestSteadyStateReadsOnlyWhatIsNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, most := range []int{600, 10} {
+	for _, most := range []int{600, 12} {
 		reads = 0
 		if _, err := v.Verify(t.Context(), onMain(tip), tip); err != nil {
 			t.Fatal(err)

@@ -11,17 +11,34 @@ type moment struct {
 	// slow is set when the clock is behind the floor and so known to be wrong:
 	// a key is then never refused as not yet valid.
 	slow bool
+	// fast is set when the clock is so far ahead that it cannot be right:
+	// nothing new is let through by it.
+	fast bool
 	// past is not asked about keys of commits that were let through before. A
 	// key that expires must not take back what it signed while it was valid;
 	// a revocation does.
 	again bool
 }
 
+// tooFast is how far the clock may be ahead of a time that has certainly
+// passed. No release is that old.
+const tooFast = 10 * 365 * 24 * time.Hour
+
 func newMoment(clock, floor time.Time) moment {
 	if clock.Before(floor) {
 		return moment{now: floor, slow: true}
 	}
-	return moment{now: clock}
+	return moment{now: clock, fast: !floor.IsZero() && clock.Sub(floor) > tooFast}
+}
+
+// notBefore raises the moment to a time that has certainly passed.
+func (m moment) notBefore(floor time.Time) moment {
+	if floor.IsZero() || floor.Before(m.now) {
+		m.fast = m.fast && (floor.IsZero() || m.now.Sub(floor) > tooFast)
+		return m
+	}
+	m.now, m.slow, m.fast = floor, true, false
+	return m
 }
 
 // past reports whether a key that is valid until end has expired.

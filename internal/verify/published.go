@@ -149,9 +149,7 @@ func (x *examination) readPublished(ctx context.Context) error {
 			x.published.Floor = at
 		}
 	}
-	if x.published.Floor.After(x.at.now) {
-		x.at.now, x.at.slow = x.published.Floor, true
-	}
+	x.at = x.at.notBefore(x.published.Floor)
 	return nil
 }
 

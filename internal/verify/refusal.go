@@ -35,7 +35,7 @@ func blame(err error, commit gitops.Hash) error {
 // object that is missing, corrupt or unreadable, or a context that ended.
 func refused(err error) bool {
 	switch gitops.ReasonOf(err) {
-	case "", gitops.Incomplete, gitops.Corrupt, gitops.StoreFailed, gitops.TrustMissing:
+	case "", gitops.Incomplete, gitops.Corrupt, gitops.StoreFailed, gitops.TrustMissing, gitops.ClockUntrusted:
 		return false
 	}
 	return true
