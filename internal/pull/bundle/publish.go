@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
-
 )
 
 // PublishOptions say what goes where.
@@ -254,4 +253,3 @@ func (p *publisher) writeList(chain []link, before []byte) error {
 	_, _, err := p.dir.write(fill, func([]byte) string { return listName })
 	return err
 }
-
