@@ -54,6 +54,21 @@ func TestImportHandsTheBundleOverAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// The error speaks of the bundle, not of a file that the person has never seen.
+func TestImportFailsInThePersonsWords(t *testing.T) {
+	c := &controller{status: twoSources(), taking: make(chan string)}
+	client := localapi.NewClient(serve(t, c))
+	go func() {
+		file := <-c.taking
+		c.err = &gitops.Error{Reason: gitops.WrongRepository, Message: "import " + file + ": it is of another repository", Remedy: "take the right one"}
+		c.taking <- file
+	}()
+	_, err := client.Import(t.Context(), "fleet", strings.NewReader("x"), 1)
+	if gitops.ReasonOf(err) != gitops.WrongRepository || err.Error() != "import the bundle: it is of another repository; take the right one" {
+		t.Errorf("error %v", err)
+	}
+}
+
 func gone(t *testing.T, path string) {
 	t.Helper()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
