@@ -333,3 +333,34 @@ func TestRepositoriesOfEveryShape(t *testing.T) {
 		})
 	}
 }
+
+// A list with whole URLs is written when the URL is given, and again when it
+// changes; the bundles stay.
+func TestListWithWholeURLs(t *testing.T) {
+	r := newRepo(t)
+	r.commit("a", "1")
+	name := r.publish().Written[0].Name
+	for _, base := range []string{"https://cdn.example.com/fleet", "https://cdn.example.com/fleet/", "http://other.example.com:8080/", ""} {
+		o := r.options()
+		o.BaseURL = base
+		done, err := bundle.Publish(t.Context(), o)
+		if err != nil || len(done.Written) != 0 || done.Unchanged != strings.HasSuffix(base, "fleet/") {
+			t.Errorf("published for %q: %+v, %v", base, done, err)
+		}
+		if base != "" {
+			base = strings.TrimSuffix(base, "/") + "/"
+		}
+		if got := readList(t, r.dir).Bundles[0].URI; got != base+name {
+			t.Errorf("the list names %s, want %s", got, base+name)
+		}
+	}
+	for _, base := range []string{"/srv/static", "ftp://h/", "https://user:secret@h/", "https://h/?a", "https://"} {
+		o := r.options()
+		o.BaseURL = base
+		_, err := bundle.Publish(t.Context(), o)
+		wantReason(t, err, gitops.BadRequest)
+		if strings.Contains(err.Error(), "secret") {
+			t.Error(err)
+		}
+	}
+}
