@@ -112,32 +112,35 @@ func appendDelim(to []byte) []byte { return append(to, "0001"...) }
 // maxSaid is how much of an error that the server put into words is looked at.
 const maxSaid = 1000
 
+// The errors here say what is wrong with an answer. What was asked, and of
+// whom, is put before that where it is known.
+
 // serverSaid is an error that the server put into words.
 func serverSaid(text string) error {
 	text = printable(text, 200)
 	if strings.Contains(text, "not our ref") || strings.HasPrefix(text, "unknown ref") {
-		return failed(gitops.RefMissing, "check the ref; it may have moved just now", "ask the repository: the server says %q", text)
+		return failed(gitops.RefMissing, "check the ref; it may have moved just now", "the server says %q", text)
 	}
-	return failed(gitops.ServerError, "look at the server's log", "ask the repository: the server says %q", text)
+	return failed(gitops.ServerError, "look at the server's log", "the server says %q", text)
 }
 
 // notGit is an answer to the first questions that no Git server gives.
-func notGit(doing, how string) error {
-	return failed(gitops.NotGit, "check the URL: it must name a Git repository", "%s: %s", doing, how)
+func notGit(how string) error {
+	return failed(gitops.NotGit, "check the URL: it must name a Git repository", "%s", how)
 }
 
 // sha256Repository is a repository whose ids this program cannot read.
-func sha256Repository(doing string) error {
-	return failed(gitops.UnsupportedServer, "use a repository with SHA-1 object ids", "%s: the repository uses SHA-256", doing)
+func sha256Repository() error {
+	return failed(gitops.UnsupportedServer, "use a repository with SHA-1 object ids", "the repository uses SHA-256")
 }
 
 // listFailed gives an error of lines its reason, where a list is read.
-func listFailed(doing, remedy string, err error, limit int64) error {
+func listFailed(remedy string, err error, limit int64) error {
 	switch {
 	case errors.Is(err, errTooLong):
-		return failed(gitops.TooLarge, remedy, "%s: the answer has more than %d bytes", doing, limit)
+		return failed(gitops.TooLarge, remedy, "the answer has more than %d bytes", limit)
 	case errors.Is(err, errNotALine):
-		return notGit(doing, "the answer is "+errNotALine.Error())
+		return notGit("the answer is " + errNotALine.Error())
 	}
 	return err
 }
