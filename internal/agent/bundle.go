@@ -35,13 +35,17 @@ func (a *Agent) Import(ctx context.Context, name, file string) (gitops.Imported,
 	if err != nil {
 		return gitops.Imported{}, err
 	}
-	best := all[0]
 	for _, i := range all {
-		if i.New || i.Refused != nil && !best.New {
-			best = i
+		if i.New {
+			return i, nil
 		}
 	}
-	return best, nil
+	for _, i := range all {
+		if i.Refused != nil {
+			return i, nil
+		}
+	}
+	return all[0], nil
 }
 
 // importAll hands a bundle to every source, and returns what came of it at those
