@@ -107,6 +107,16 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
+// Nothing is read, or sent, of what is refused anyway.
+func TestImportAsksBeforeItSends(t *testing.T) {
+	client := localapi.NewClient(serveWith(t, localapi.Config{Controller: &controller{}, Spool: filepath.Join(t.TempDir(), "spool"), MaxBundle: 1 << 20}))
+	var read bytes.Buffer
+	_, err := client.Import(t.Context(), "fleet", io.TeeReader(endless{}, &read), 2<<20)
+	if gitops.ReasonOf(err) != gitops.TooLarge || read.Len() > 0 {
+		t.Errorf("error %v after %d bytes", err, read.Len())
+	}
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
