@@ -28,11 +28,14 @@ published with it. DIR is to be kept from run to run; where it is lost, the next
 run writes everything anew. With nothing new, nothing is written. Files in DIR
 that publish did not write stay.
 
-Upload the bundles before the list: who reads the list must find what it names.`,
-		Example: `  # in CI, after each push
+Upload the bundles before the list: who reads the list must find what it names.
+In CI, after each push:
+
   git clone --mirror https://git.example.com/fleet.git fleet.git
-  edgeagent publish fleet.git public/ --ref main --ref 'refs/tags/v2.*'
+  edgeagent publish fleet.git public/
   rsync -t public/*.bundle cdn:fleet/ && rsync -t public/list cdn:fleet/`,
+		Example: `  edgeagent publish fleet.git public/
+  edgeagent publish fleet.git public/ --ref main --ref 'refs/tags/v2.*'`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, arg := range args {
