@@ -57,7 +57,8 @@ func (l *lines) next() (packet, []byte, error) {
 	return line, content, nil
 }
 
-// raw is next for content whose last byte means something.
+// raw is next for content whose last byte means something. Beside an error it
+// returns as much of the content as came.
 func (l *lines) raw() (packet, []byte, error) {
 	if l.spent > l.limit {
 		return 0, nil, errTooLong
@@ -80,8 +81,8 @@ func (l *lines) raw() (packet, []byte, error) {
 		return responseEnd, nil, nil
 	}
 	l.buf = slices.Grow(l.buf[:0], int(n)-4)[:n-4]
-	if err := l.read(l.buf); err != nil {
-		return 0, nil, err
+	if read, err := io.ReadFull(l.r, l.buf); err != nil {
+		return 0, l.buf[:read], noEnd(err)
 	}
 	if said, ok := strings.CutPrefix(string(l.buf[:min(len(l.buf), maxSaid)]), "ERR "); ok {
 		return 0, nil, serverSaid(said)
@@ -91,6 +92,11 @@ func (l *lines) raw() (packet, []byte, error) {
 
 func (l *lines) read(b []byte) error {
 	_, err := io.ReadFull(l.r, b)
+	return noEnd(err)
+}
+
+// noEnd is an end in the middle of an answer.
+func noEnd(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}

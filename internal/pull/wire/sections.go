@@ -109,10 +109,15 @@ func (p *packReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// packet returns the pack's part of the next packet, nothing if it has none.
+// packet returns the pack's part of the next packet, nothing if it has none. A
+// packet holds 64 kB at most, and a link may be cut in each: what came of it is
+// returned beside the error.
 func (p *packReader) packet() ([]byte, error) {
 	kind, content, err := p.in.raw()
 	switch {
+	case err != nil && len(content) > 1 && content[0] == 1:
+		p.got += int64(len(content) - 1)
+		return content[1:], packFailed(err)
 	case err != nil:
 		return nil, packFailed(err)
 	case kind == flush && p.got == 0:
