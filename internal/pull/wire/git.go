@@ -64,9 +64,7 @@ func (s *git) learn(a *abilities) {
 	s.mu.Lock()
 	s.can = a
 	s.mu.Unlock()
-	if a != nil {
-		s.keep()
-	}
+	s.keep()
 }
 
 func (s *git) server() Server {
@@ -111,7 +109,6 @@ func deref(refs *Refs) Refs {
 
 // greet learns what the server can do. Refs are those of a v0 server.
 func (s *git) greet(g *guard, doing string, prefixes []string) (*Refs, error) {
-	s.learn(nil)
 	x, err := s.transport.greet(g, doing)
 	if err != nil {
 		return nil, err
