@@ -8,7 +8,7 @@
 set -eu
 
 # command:package
-wanted="git:git ssh-keygen:openssh-client sshd:openssh-server gpg:gnupg ip:iproute2 unshare:util-linux"
+wanted="git:git ssh-keygen:openssh-client sshd:openssh-server gpg:gnupg ip:iproute2 unshare:util-linux nginx:nginx-light"
 case "${1:-}" in
 '') ;;
 --packaging) wanted="$wanted dpkg-deb:dpkg dash:dash lintian:lintian systemd-analyze:systemd" ;;

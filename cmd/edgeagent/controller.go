@@ -148,15 +148,19 @@ func (c controller) AcceptIdentity(ctx context.Context) error {
 }
 
 func (c controller) Import(ctx context.Context, source, file string) (gitops.Imported, error) {
-	return gitops.Imported{}, notYet("import a bundle")
+	a, err := c.agent()
+	if err != nil {
+		return gitops.Imported{}, err
+	}
+	return a.Import(ctx, source, file)
 }
 
 func (c controller) Export(ctx context.Context, source string, w io.Writer) error {
-	return notYet("export a bundle")
-}
-
-func notYet(what string) error {
-	return &gitops.Error{Reason: gitops.NotYet, Message: what + ": this build cannot", Remedy: "install a newer edgeagent"}
+	a, err := c.agent()
+	if err != nil {
+		return err
+	}
+	return a.Export(ctx, source, w)
 }
 
 // Metrics are of the status, and of nothing that it does not say.

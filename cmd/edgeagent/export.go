@@ -20,10 +20,10 @@ func newExportCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export SOURCE FILE",
 		Short: "write a Git bundle for a node without an uplink",
-		Long: `Write what a source has accepted into a Git bundle that edgeagent import takes,
-on a node that has no uplink. The whole tree is fetched first, the folders of
-other nodes too: where that cannot be, nothing is written, and the error names
-what is missing. FILE is - for the standard output.
+		Long: `Write what a source runs, its last healthy revision, into a Git bundle that
+edgeagent import takes on a node without an uplink. The whole tree is fetched
+first, the folders of other nodes too: where that cannot be, nothing is written,
+and the error names what is missing. FILE is - for the standard output.
 
 The file gets its name when it is whole.`,
 		Example: `  edgeagent export fleet /media/stick/fleet.bundle

@@ -50,7 +50,7 @@ folder import of stateDir are taken in as well.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&source, "source", "", "whose bundle it is; by default, the one whose repository it is of")
+	cmd.Flags().StringVar(&source, "source", "", "whose bundle it is; by default, all that follow its repository")
 	w.flags(cmd)
 	return cmd
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -37,6 +38,7 @@ func (d *daemon) build(ctx context.Context, cfg config.Config) (*agent.Agent, er
 
 		AcceptWriter: cluster.AcceptWriter,
 		Release:      d.objects.Remove,
+		ImportDir:    filepath.Join(cfg.StateDir, "import"),
 
 		Replaces: d.current.Load(),
 	}

@@ -49,6 +49,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		wg.Go(func() { s.run(ctx) })
 	}
 	wg.Go(func() { a.departed(ctx) })
+	if a.cfg.ImportDir != "" {
+		wg.Go(func() { newDrop(a).run(ctx) })
+	}
 	if a.cfg.Watch != nil {
 		wg.Go(func() { a.wake(ctx, a.cfg.Watch(ctx)) })
 	}
@@ -88,6 +91,10 @@ func (a *Agent) Once(ctx context.Context) error {
 		wg.Go(func() {
 			s.pollNow = true
 			s.settle(ctx)
+			for s.view.fetching() && ctx.Err() == nil { // what comes in parts is one cycle
+				s.idle(ctx, s.nextCycle())
+				s.settle(ctx)
+			}
 		})
 	}
 	wg.Wait()
@@ -148,7 +155,9 @@ func (a *Agent) Status() gitops.Status {
 	st.Node.Labels = maps.Clone(st.Node.Labels)
 	for _, s := range a.sources {
 		seen := s.published.Load()
-		st.Sources = append(st.Sources, snapshot(seen.source))
+		source := snapshot(seen.source)
+		source.Link = s.link(seen.later) // as it is now: a long transfer is seen to get on
+		st.Sources = append(st.Sources, source)
 		// The newest look at the cluster counts, whichever source took it.
 		if seen.clusterAt.After(time.Time{}) && (st.Cluster == gitops.ClusterStatus{} || seen.cluster.Reachable) {
 			st.Cluster = seen.cluster

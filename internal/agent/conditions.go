@@ -56,7 +56,11 @@ func ready(v view, state gitops.SourceState) gitops.Condition {
 		c.Status, c.Reason, c.Message = "Unknown", gitops.NotYet, "no revision was accepted yet"
 		if v.pullErr != nil {
 			c.Status, c.Reason, c.Message = "False", reasonFor(v.pullErr), v.pullErr.Error()
+		} else if v.later() != nil {
+			c.Reason, c.Message = reasonFor(v.later()), v.later().Error()
 		}
+	case v.later() != nil && state.Open == nil && !sameRevision(state.Applied, state.Accepted):
+		c.Status, c.Reason, c.Message = "Unknown", reasonFor(v.later()), v.later().Error()
 	case state.Open != nil || !sameRevision(state.Applied, state.Accepted) || !sameRevision(state.Healthy, state.Accepted):
 		c.Status, c.Reason, c.Message = "Unknown", gitops.InProgressNow, "converging on "+state.Accepted.Revision.Short()
 	case v.differ() > 0:
@@ -93,8 +97,12 @@ func stalled(v view) gitops.Condition {
 
 func reachable(v view) gitops.Condition {
 	c := gitops.Condition{Type: gitops.ConditionSourceReachable, Status: "Unknown", Reason: gitops.NotYet}
-	if v.pullErr != nil {
-		c.Status, c.Reason, c.Message = "False", reasonFor(v.pullErr), v.pullErr.Error()
+	failed := v.pullErr
+	if failed == nil {
+		failed = v.fetchErr
+	}
+	if failed != nil {
+		c.Status, c.Reason, c.Message = "False", reasonFor(failed), failed.Error()
 	} else if v.everPulled {
 		c.Status, c.Reason = "True", gitops.IsHealthy
 	}

@@ -26,6 +26,11 @@ type Config struct {
 	AcceptWriter func(name string)
 	// Release drops the Git objects of a source that is forgotten; nil keeps them.
 	Release func(ctx context.Context, source string) error
+	// ImportDir is the folder whose bundles are taken in, "" for none.
+	ImportDir string
+	// ImportEvents says when something happens in a folder; nil asks the kernel.
+	// Once a minute the folder is looked at anyway.
+	ImportEvents func(ctx context.Context, dir string) <-chan struct{}
 	// Replaces is the agent whose place this one takes in the same process, nil
 	// for the first: whoever waits for a cycle of the old one is served by this.
 	Replaces *Agent

@@ -16,11 +16,12 @@ import (
 // source's own loop and answered after they are journalled; questions are
 // answered at once.
 
-// Sync polls and converges now. With allowPrune the next plan may delete up to
-// that many objects although a guard would stop it.
+// Sync polls and converges now, also when the day's bytes are spent. With
+// allowPrune the next plan may delete up to that many objects although a guard
+// would stop it.
 func (a *Agent) Sync(ctx context.Context, name string, allowPrune int) (cycle int64, err error) {
 	return a.order(ctx, name, func(ctx context.Context, s *source) error {
-		s.pollNow = true
+		s.pollNow, s.forced = true, true
 		s.rendered = renderedOnce{}
 		if allowPrune == 0 {
 			return nil

@@ -18,6 +18,9 @@ const fullEvery = time.Hour
 // it could not even be planned: nothing was written, and what runs stays.
 func (s *source) update(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (done, again bool) {
 	want, err := s.render(ctx, t.revision, caps)
+	if comesLater(err) {
+		return false, false // what runs is kept in repair meanwhile
+	}
 	if err != nil {
 		s.blame(ctx, "render", t.revision, err)
 		return ctx.Err() != nil, false

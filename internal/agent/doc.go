@@ -9,6 +9,9 @@
 // remembers: each cycle reads the journal, Git and the cluster again, so that
 // a crash at any line is repaired by the next cycle.
 //
+// It also takes Git bundles in from a folder of the node, and leaves a note
+// beside those that are refused.
+//
 // It never parses Git, YAML or Kubernetes objects, never talks to a network
-// itself, and keeps nothing on disk but what the journal does.
+// itself, and keeps no state on disk but what the journal does.
 package agent

@@ -95,6 +95,9 @@ type Records interface {
 	Manifests(ctx context.Context, source, digest string) (gitops.Manifests, error)
 	Healthy(ctx context.Context, source string) ([]gitops.At, error)
 	SetClusterUID(ctx context.Context, source, uid string) error
+	// SetLink notes a day's bytes. It is no reason to write: they go to disk with
+	// whatever is written next.
+	SetLink(ctx context.Context, source string, day gitops.LinkDay) error
 	PinIntroduction(ctx context.Context, source string, hash gitops.Hash) error
 	Retain(ctx context.Context) error
 }

@@ -19,27 +19,70 @@ func (s *source) pollDue() bool {
 // whatever becomes of the revision, an older one will not be accepted again.
 func (s *source) poll(ctx context.Context, state gitops.SourceState) {
 	s.pollNow = false
+	s.forced, s.asked = false, s.forced
 	s.stage(ctx, gitops.StageFetching)
-	commit, err := s.cfg.Git.Commits(ctx, gitops.PollRequest{Known: known(state)})
-	if err != nil {
-		if ctx.Err() == nil {
-			s.view.pullFailed(err)
-			s.log.Warn("poll failed", "reason", gitops.ReasonOf(err), "err", err)
-		}
+	commit, err := s.cfg.Git.Commits(ctx, gitops.PollRequest{Known: known(state), Forced: s.asked})
+	s.noteLink(ctx)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return
+	case comesLater(err):
+		s.postponed(s.view.pullLater, err)
+		s.view.pullPostponed(err)
+		return
+	default:
+		s.view.pullFailed(err)
+		s.log.Warn("poll failed", "reason", gitops.ReasonOf(err), "err", err)
 		return
 	}
 	s.view.pulled(commit, s.now())
 
-	s.stage(ctx, gitops.StageVerifying)
-	verified, err := s.cfg.Verifier.Verify(ctx, commit, acceptedHash(state))
+	verified, err := s.verify(ctx, state, commit)
 	switch {
 	case err != nil && (isShutdown(ctx, err) || noDecision(err)):
 		s.view.pullFailed(err) // an object is missing or damaged: not the commit's fault
 	case err != nil:
 		s.refuse(ctx, state, commit, err)
 	default:
-		s.accept(ctx, state, verified, commit.Tag)
+		if err := s.accept(ctx, state, verified, commit.Tag); err != nil {
+			s.view.stall(err)
+		}
 	}
+}
+
+// comesLater reports what is no failure: more is on its way, and asked for next,
+// or the day's bytes are spent. What runs is kept meanwhile.
+func comesLater(err error) bool {
+	reason := gitops.ReasonOf(err)
+	return reason == gitops.Fetching || reason == gitops.BudgetSpent
+}
+
+// postponed tells that what Git has comes later, when that is news. What a person
+// asked for is still asked for by them when it is gone on with.
+func (s *source) postponed(before, err error) {
+	if gitops.ReasonOf(err) != gitops.ReasonOf(before) {
+		s.log.Info("what is new comes later", "reason", gitops.ReasonOf(err), "why", err)
+	}
+	s.forced = s.forced || s.asked && isFetching(err)
+}
+
+// noteLink hands the day's bytes to the journal, which writes them when it
+// writes something else.
+func (s *source) noteLink(ctx context.Context) {
+	day := s.cfg.Git.Link().Today
+	if day.Date == "" || ctx.Err() != nil {
+		return
+	}
+	if err := s.journal().SetLink(ctx, s.cfg.Name, day); err != nil {
+		s.log.Warn("note the bytes of the link", "err", err)
+	}
+}
+
+// verify has the trust rules judge a commit, wherever it came from.
+func (s *source) verify(ctx context.Context, state gitops.SourceState, commit gitops.Commit) (verify.Commit, error) {
+	s.stage(ctx, gitops.StageVerifying)
+	return s.cfg.Verifier.Verify(ctx, commit, acceptedHash(state))
 }
 
 // noDecision reports errors that say nothing about the commit.
@@ -54,10 +97,7 @@ func noDecision(err error) bool {
 // refuse records why a head was turned down. The same refusal is recorded
 // once: a refused head that stays is polled a thousand times a day.
 func (s *source) refuse(ctx context.Context, state gitops.SourceState, commit gitops.Commit, err error) {
-	r := gitops.Refusal{Revision: commit.Revision, Reason: gitops.ReasonOf(err), Message: err.Error(), At: s.now()}
-	if e := asError(err); e != nil {
-		r.Commit = e.Commit
-	}
+	r := s.refusal(commit, err)
 	s.view.verifiedNow = false
 	if last := state.Refused; last != nil && last.Revision == r.Revision && last.Reason == r.Reason && last.Commit == r.Commit {
 		return
@@ -68,38 +108,48 @@ func (s *source) refuse(ctx context.Context, state gitops.SourceState, commit gi
 	}
 }
 
-func (s *source) accept(ctx context.Context, state gitops.SourceState, verified verify.Commit, tag gitops.Hash) {
+// refusal says that the trust rules turned a commit down, and why.
+func (s *source) refusal(commit gitops.Commit, err error) gitops.Refusal {
+	r := gitops.Refusal{Revision: commit.Revision, Reason: gitops.ReasonOf(err), Message: err.Error(), At: s.now()}
+	if e := asError(err); e != nil {
+		r.Commit = e.Commit
+	}
+	return r
+}
+
+// accept journals what the trust rules let through.
+func (s *source) accept(ctx context.Context, state gitops.SourceState, verified verify.Commit, tag gitops.Hash) error {
 	s.view.verifiedNow = true
 	s.head = verified
-	if acceptedHash(state) != verified.Hash() && !s.moveAccepted(ctx, verified, tag) {
-		return
+	if acceptedHash(state) != verified.Hash() {
+		if err := s.moveAccepted(ctx, verified, tag); err != nil {
+			return err
+		}
 	}
 	// The hold kept back what was accepted when it was set. It is asked for at
 	// every poll: a crash may have come between the move and the release.
 	if h := state.Hold; h != nil && !h.Pin && h.HeldBack.Hash() != verified.Hash() {
 		if err := s.journal().SetHold(ctx, s.cfg.Name, nil); err != nil {
-			s.view.stall(err)
-			return
+			return err
 		}
 		s.log.Info("hold released by a newer commit", "revision", verified.Revision(), "held", h.Revision)
 	}
+	return nil
 }
 
 // moveAccepted journals a revision as accepted.
-func (s *source) moveAccepted(ctx context.Context, verified verify.Commit, tag gitops.Hash) bool {
+func (s *source) moveAccepted(ctx context.Context, verified verify.Commit, tag gitops.Hash) error {
 	if verified.FirstSeen() {
 		if err := s.journal().PinIntroduction(ctx, s.cfg.Name, verified.Hash()); err != nil {
-			s.view.stall(err)
-			return false
+			return err
 		}
 	}
 	at := gitops.At{Revision: verified.Revision(), Signer: verified.Signer(), Tag: tag, At: s.now()}
 	if err := s.journal().Accept(ctx, s.cfg.Name, at, false); err != nil {
-		s.view.stall(err)
-		return false
+		return err
 	}
 	s.log.Info("revision accepted", "revision", at.Revision, "signer", at.Signer)
-	return true
+	return nil
 }
 
 // known is what this node holds already: Git sends only what is not below it.
@@ -118,56 +168,4 @@ func acceptedHash(state gitops.SourceState) gitops.Hash {
 		return ""
 	}
 	return state.Accepted.Revision.Hash()
-}
-
-// renderedOnce keeps the newest render: as long as commit and cluster stay the
-// same, so do the manifests and the reason why there are none.
-type renderedOnce struct {
-	revision gitops.Revision
-	caps     string
-	want     gitops.Manifests
-	err      error
-}
-
-// render brings what is missing and renders the accepted revision. After a
-// restart the commit is verified again, from the object store.
-func (s *source) render(ctx context.Context, rev gitops.Revision, caps gitops.Capabilities) (gitops.Manifests, error) {
-	key := caps.ClusterUID + caps.KubeVersion
-	if s.rendered.revision == rev && s.rendered.caps == key && final(s.rendered.err) {
-		return s.rendered.want, s.rendered.err
-	}
-	s.stage(ctx, gitops.StageRendering)
-	want, err := s.renderFresh(ctx, rev, caps)
-	if ctx.Err() == nil {
-		s.rendered = renderedOnce{revision: rev, caps: key, want: want, err: err}
-	}
-	return want, err
-}
-
-// final reports whether rendering the same again would give the same.
-func final(err error) bool {
-	return err == nil || decide(context.Background(), err) == rollBack
-}
-
-func (s *source) renderFresh(ctx context.Context, rev gitops.Revision, caps gitops.Capabilities) (gitops.Manifests, error) {
-	commit := s.head
-	if !commit.Valid() || commit.Revision() != rev {
-		var err error
-		if commit, err = s.cfg.Verifier.Again(ctx, rev); err != nil {
-			return gitops.Manifests{}, err
-		}
-	}
-	for {
-		missing, err := s.cfg.Renderer.Missing(ctx, commit)
-		if err != nil {
-			return gitops.Manifests{}, err
-		}
-		if len(missing) == 0 {
-			break
-		}
-		if err := s.cfg.Git.Objects(ctx, missing); err != nil {
-			return gitops.Manifests{}, err
-		}
-	}
-	return s.cfg.Renderer.Render(ctx, commit, caps)
 }

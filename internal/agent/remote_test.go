@@ -6,9 +6,12 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,7 +37,13 @@ type remote struct {
 	polls    int
 	known    []gitops.Hash // of the last poll
 	missing  []gitops.Hash // what Objects has still to bring
+	fetchErr error         // of every Objects
+	fetches  int
+	asks     []bool        // of each poll, whether it was forced
 	retained []gitops.Hash // what was asked for last
+	link     gitops.LinkStatus
+	imported []string // files
+	export   func(ctx context.Context, rev gitops.Revision, w io.Writer) error
 }
 
 func newRemote() *remote {
@@ -87,6 +96,7 @@ func (r *remote) Commits(_ context.Context, q gitops.PollRequest) (gitops.Commit
 	defer r.mu.Unlock()
 	r.polls++
 	r.known = q.Known
+	r.asks = append(r.asks, q.Forced)
 	r.next = time.Now().Add(r.interval)
 	if r.err != nil {
 		return gitops.Commit{}, r.err
@@ -98,8 +108,9 @@ func (r *remote) Commits(_ context.Context, q gitops.PollRequest) (gitops.Commit
 func (r *remote) Objects(_ context.Context, missing []gitops.MissingObject) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil {
-		return r.err
+	r.fetches++
+	if r.err != nil || r.fetchErr != nil {
+		return errors.Join(r.fetchErr, r.err)
 	}
 	r.missing = slices.DeleteFunc(r.missing, func(id gitops.Hash) bool {
 		return slices.ContainsFunc(missing, func(m gitops.MissingObject) bool { return m.ID == id })
@@ -107,14 +118,30 @@ func (r *remote) Objects(_ context.Context, missing []gitops.MissingObject) erro
 	return nil
 }
 
-// Import implements agent.Source.
-func (r *remote) Import(context.Context, string, []gitops.Hash) (gitops.Commit, error) {
-	return gitops.Commit{}, failure(gitops.UnsupportedBundle)
+// Import implements agent.Source. A bundle is a file that holds a commit's id, or
+// the reason why it is none.
+func (r *remote) Import(_ context.Context, file string, known []gitops.Hash) (gitops.Commit, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return gitops.Commit{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.imported = append(r.imported, filepath.Base(file))
+	r.known = known
+	id := gitops.Hash(strings.TrimSpace(string(text)))
+	if !id.Valid() {
+		return gitops.Commit{}, failure(gitops.Reason(id))
+	}
+	if _, here := r.objects[id]; !here {
+		return gitops.Commit{}, failure(gitops.WrongRepository)
+	}
+	return gitops.Commit{Revision: gitops.NewRevision("main", id), FullRef: "refs/heads/main"}, nil
 }
 
 // Export implements agent.Source.
-func (r *remote) Export(context.Context, gitops.Revision, io.Writer) error {
-	return failure(gitops.Incomplete)
+func (r *remote) Export(ctx context.Context, rev gitops.Revision, w io.Writer) error {
+	return r.export(ctx, rev, w)
 }
 
 // Retain implements agent.Source.
@@ -129,7 +156,9 @@ func (r *remote) Retain(_ context.Context, revisions []gitops.Hash) error {
 func (r *remote) Link() gitops.LinkStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return gitops.LinkStatus{BytesIn: int64(r.polls)}
+	l := r.link
+	l.BytesIn = int64(r.polls)
+	return l
 }
 
 // NextPoll implements agent.Source.

@@ -48,6 +48,8 @@ type source struct {
 	underway underway
 	away     int // cycles in a row without cluster or journal
 	pollNow  bool
+	forced   bool // a person asked: the next poll need not spare bytes
+	asked    bool // the last poll was such a one
 	retryNow bool // a failed revision is due whenever its time would come
 	retryAt  time.Time
 	fullPass time.Time // when every object is sent again
@@ -104,9 +106,7 @@ func (s *source) settle(ctx context.Context) {
 		}
 	}
 	s.view.cycles++
-	if !s.view.suspended {
-		s.view.stage = gitops.StageWaiting
-	}
+	s.view.rest()
 	s.publishNow(ctx)
 }
 

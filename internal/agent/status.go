@@ -20,6 +20,7 @@ type published struct {
 	source    gitops.SourceStatus
 	cluster   gitops.ClusterStatus
 	clusterAt time.Time
+	later     error // why something comes later, for the link's status
 }
 
 // stage shows what the source is doing.
@@ -74,16 +75,26 @@ func (s *source) publish(state gitops.SourceState) {
 		Problems: problems(v.health),
 		Pending:  refs(v.pending),
 		Drift:    gitops.DriftStatus{Detected: v.detected, Corrected: v.repaired, Objects: refs(slices.Concat(v.drifted, v.fighting))},
-		Link:     s.cfg.Git.Link(),
+		Link:     s.link(v.later()),
 		Warnings: slices.Concat(s.cfg.Verifier.Warnings(), warnings(*v)),
 	}
-	st.Link.NextPoll = s.cfg.Git.NextPoll()
 	if headRefused(*v, state) {
 		st.Refused = state.Refused // an older refusal is history
 	}
 	v.conditions = conditions(*v, state, v.conditions, s.now())
 	st.Conditions = v.conditions
-	s.published.Store(&published{source: st, cluster: v.cluster, clusterAt: v.clusterAt})
+	s.published.Store(&published{source: st, cluster: v.cluster, clusterAt: v.clusterAt, later: v.later()})
+}
+
+// link is how the link is at this moment. Where it has not failed, it says why
+// something comes later; that more is on its way is progress, and no reason.
+func (s *source) link(later error) gitops.LinkStatus {
+	l := s.cfg.Git.Link()
+	l.NextPoll = s.cfg.Git.NextPoll()
+	if l.Reason == "" && later != nil && !isFetching(later) {
+		l.Reason, l.Message = reasonFor(later), later.Error()
+	}
+	return l
 }
 
 // warnings names who else wants to have objects of ours.

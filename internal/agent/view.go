@@ -15,10 +15,13 @@ type view struct {
 	progress string
 	cycles   int64
 
-	observed    *gitops.At
-	pullErr     error
-	verifiedNow bool // the observed head passed the trust rules
-	everPulled  bool
+	observed *gitops.At
+	// Why the last poll failed, and why the objects of the accepted revision are
+	// not here; and why either comes later although nothing failed (comesLater).
+	pullErr, fetchErr     error
+	pullLater, fetchLater error
+	verifiedNow           bool // the observed head passed the trust rules
+	everPulled            bool
 
 	cluster   gitops.ClusterStatus
 	clusterAt time.Time
@@ -41,11 +44,57 @@ type view struct {
 	conditions []gitops.Condition
 }
 
-func (v *view) pullFailed(err error) { v.pullErr = err }
+func (v *view) pullFailed(err error)  { v.pullErr, v.pullLater = err, nil }
+func (v *view) fetchFailed(err error) { v.fetchErr, v.fetchLater = err, nil }
+
+func (v *view) pullPostponed(err error) {
+	v.pullLater = err
+	if isFetching(err) {
+		v.pullErr, v.everPulled = nil, true // bytes come
+	}
+}
+
+func (v *view) fetchPostponed(err error) {
+	v.fetchLater = err
+	if isFetching(err) {
+		v.fetchErr = nil
+	}
+}
+
+func (v *view) fetched() { v.fetchErr, v.fetchLater = nil, nil }
+
+// later is why something comes later although nothing failed, nil when nothing does.
+func (v *view) later() error {
+	if v.pullLater != nil {
+		return v.pullLater
+	}
+	return v.fetchLater
+}
+
+// fetching reports whether more is on its way and asked for next.
+func (v *view) fetching() bool { return isFetching(v.later()) }
+
+func isFetching(err error) bool { return gitops.ReasonOf(err) == gitops.Fetching }
+
+// rest shows what the source does between two cycles.
+func (v *view) rest() {
+	switch {
+	case v.suspended:
+	case v.fetching():
+		v.stage, v.progress = gitops.StageFetching, v.later().Error()
+	default:
+		v.stage, v.progress = gitops.StageWaiting, ""
+	}
+}
 
 func (v *view) pulled(c gitops.Commit, now time.Time) {
-	v.pullErr = nil
+	v.pullErr, v.pullLater = nil, nil
 	v.everPulled = true
+	v.observe(c, now)
+}
+
+// observe notes the newest head.
+func (v *view) observe(c gitops.Commit, now time.Time) {
 	if v.observed == nil || v.observed.Revision != c.Revision {
 		v.observed = &gitops.At{Revision: c.Revision, At: now}
 	}
@@ -73,6 +122,9 @@ func (v *view) stall(err error) (news bool) {
 func (v *view) setTarget(t target, state gitops.SourceState) {
 	if v.target.revision != t.revision || v.target.course != t.course {
 		v.settled = v.settled && t.course == keep
+	}
+	if t.course != update {
+		v.fetched() // what is missing is not asked for now
 	}
 	v.target = t
 	v.behind = state.Accepted != nil && t.revision != state.Accepted.Revision

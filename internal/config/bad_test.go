@@ -125,7 +125,7 @@ func TestBadFiles(t *testing.T) {
 		{"budget in words", with("link: {budgetPerDay: [50MB]}"), []string{"config.yaml:8: sources[0].link.budgetPerDay: is a list, where an amount of data is needed; write a whole number of bytes, or one with a unit, such as 50MB or 2GiB"}},
 		{"proxy", with("link: {proxy: 'http://bob:hunter2@h:1'}"), []string{"config.yaml:8: sources[0].link.proxy: holds credentials; use a proxy that knows the node by its address"}},
 		{"proxy scheme", with("link: {proxy: 'ftp://h:1'}"), []string{"config.yaml:8: sources[0].link.proxy: is not the URL of a proxy; write http://host:port, https://host:port or socks5://host:port"}},
-		{"proxy and ssh", with("mirrors: [{url: ssh://git@h/a}]", "auth: {sshKeyFile: DIR/key, knownHostsFile: DIR/known_hosts}", "link: {proxy: 'http://h:1'}"), []string{
+		{"proxy and ssh", with("mirrors: [{url: ssh://git@h/a, auth: {sshKeyFile: DIR/key}}]", "auth: {knownHostsFile: DIR/known_hosts}", "link: {proxy: 'http://h:1'}"), []string{
 			"config.yaml:10: sources[0].link.proxy: cannot be used with ssh; use https, or remove it"}},
 		{"two refs", with("ref: {branch: main, tag: v1}"), []string{"config.yaml:8: sources[0].ref: names 2 things to follow; set exactly one of branch, tag, semver and commit"}},
 		{"long branch", with("ref: {branch: refs/heads/main}"), []string{`config.yaml:8: sources[0].ref.branch: "refs/heads/main" is not the short name of a branch; write it as git branch prints it`}},

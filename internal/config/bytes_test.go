@@ -53,18 +53,3 @@ func TestBudgetIsAnAmountOfData(t *testing.T) {
 		})
 	}
 }
-
-func TestMirrorsOfBundles(t *testing.T) {
-	f := newFolder(t)
-	c, err := config.Check(f.write("config.yaml", with("mirrors: [{url: 'https://cdn.example.com/fleet/list', type: bundles}, {url: 'https://b.example.com/fleet.git'}]"), 0o644))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []config.Mirror{{URL: "https://cdn.example.com/fleet/list", Type: "bundles"}, {URL: "https://b.example.com/fleet.git", Type: "git"}}
-	if got := c.Sources[0].Mirrors; len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("mirrors %v", got)
-	}
-	if got := f.problems(f.write("plain.yaml", with("insecure: true", "mirrors: [{url: 'http://cdn.example.com/list', type: bundles}]"), 0o644)); got != nil {
-		t.Errorf("problems with insecure: true: %q", got)
-	}
-}

@@ -96,6 +96,9 @@ type Mirror struct {
 	URL string `yaml:"url"`
 	// Type is git, or bundles: a list of bundles on a static server.
 	Type string `yaml:"type"`
+	// Auth is for this URL alone. Without it, the source's is used on the
+	// source's own host, and nowhere else.
+	Auth Auth `yaml:"auth"`
 }
 
 // Ref is what is followed. Exactly one field is set.

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -27,23 +29,58 @@ type namedFile struct {
 	use         use
 }
 
-func (s Source) files() []namedFile {
+func (a Auth) files(field string) []namedFile {
 	username := public
-	if s.Auth.PasswordFile == "" {
+	if a.PasswordFile == "" {
 		username = secret // a token is often the user name alone
 	}
 	return []namedFile{
-		{"auth.usernameFile", s.Auth.UsernameFile, username},
-		{"auth.passwordFile", s.Auth.PasswordFile, secret},
-		{"auth.sshKeyFile", s.Auth.SSHKeyFile, secret},
-		{"auth.knownHostsFile", s.Auth.KnownHostsFile, trusted},
-		{"auth.caFile", s.Auth.CAFile, trusted},
-		{"auth.clientCertFile", s.Auth.ClientCertFile, public},
-		{"auth.clientKeyFile", s.Auth.ClientKeyFile, secret},
-		{"trust.allowedSigners", s.Trust.AllowedSigners, trusted},
-		{"trust.openpgpKeys", s.Trust.OpenPGPKeys, trusted},
-		{"trust.revoked", s.Trust.Revoked, trusted},
+		{field + ".usernameFile", a.UsernameFile, username},
+		{field + ".passwordFile", a.PasswordFile, secret},
+		{field + ".sshKeyFile", a.SSHKeyFile, secret},
+		{field + ".knownHostsFile", a.KnownHostsFile, trusted},
+		{field + ".caFile", a.CAFile, trusted},
+		{field + ".clientCertFile", a.ClientCertFile, public},
+		{field + ".clientKeyFile", a.ClientKeyFile, secret},
 	}
+}
+
+func (s Source) files() []namedFile {
+	files := s.Auth.files("auth")
+	for j, m := range s.Mirrors {
+		files = append(files, m.Auth.files(fmt.Sprintf("mirrors[%d].auth", j))...)
+	}
+	return append(files,
+		namedFile{"trust.allowedSigners", s.Trust.AllowedSigners, trusted},
+		namedFile{"trust.openpgpKeys", s.Trust.OpenPGPKeys, trusted},
+		namedFile{"trust.revoked", s.Trust.Revoked, trusted},
+	)
+}
+
+// AuthOf is what a mirror is shown: its own credentials, or the source's where
+// it is on the same host. What says whom to believe is of the node, and goes for
+// every place.
+func (s Source) AuthOf(m Mirror) Auth {
+	auth := m.Auth
+	if auth == (Auth{}) && sameHost(s.URL, m.URL) {
+		return s.Auth
+	}
+	if auth.CAFile == "" {
+		auth.CAFile = s.Auth.CAFile
+	}
+	if auth.KnownHostsFile == "" {
+		auth.KnownHostsFile = s.Auth.KnownHostsFile
+	}
+	return auth
+}
+
+func sameHost(a, b string) bool {
+	u, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	w, err := url.Parse(b)
+	return err == nil && u.Scheme == w.Scheme && strings.EqualFold(u.Host, w.Host)
 }
 
 // auth checks that credentials are complete, and every file that the source names.
@@ -54,7 +91,14 @@ func (v *validator) auth(field string, s Source) {
 			v.file(at+f.field, f)
 		}
 	}
-	if (s.Auth.ClientCertFile == "") != (s.Auth.ClientKeyFile == "") {
+	v.pair(field, s.Auth)
+	for j, m := range s.Mirrors {
+		v.pair(fmt.Sprintf("%smirrors[%d].auth", at, j), m.Auth)
+	}
+}
+
+func (v *validator) pair(field string, a Auth) {
+	if (a.ClientCertFile == "") != (a.ClientKeyFile == "") {
 		v.add(field, "has one of clientCertFile and clientKeyFile", "set both or none")
 	}
 }

@@ -119,6 +119,7 @@ func (v *validator) mirror(at string, m Mirror, s Source) {
 		v.add(at+"url", fmt.Sprintf("bundles cannot be read over %q", u.Scheme), "use https, or write type: git")
 		return
 	}
+	s.Auth = s.AuthOf(m)
 	v.url(at+"url", m.URL, s)
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -48,7 +49,14 @@ func (s *Server) importFrom(w http.ResponseWriter, r *http.Request) (gitops.Impo
 	if err != nil {
 		return gitops.Imported{}, err
 	}
-	return s.cfg.Controller.Import(r.Context(), source(r), file)
+	imported, err := s.cfg.Controller.Import(r.Context(), source(r), file)
+	if err != nil {
+		// The file's name here means nothing to whoever sent it.
+		e := *typed(err)
+		e.Message = strings.ReplaceAll(e.Message, file, "the bundle")
+		return imported, &e
+	}
+	return imported, nil
 }
 
 // spool writes the request's body into a file that only root may read. A body
@@ -102,7 +110,7 @@ func (s *Server) copyInRoom(f *os.File, body io.Reader, announced int64) error {
 		}
 		n, err := io.CopyN(f, body, step)
 		announced = max(announced-n, 0)
-		if err == io.EOF { // not a cut, which is io.ErrUnexpectedEOF
+		if errors.Is(err, io.EOF) { // not a cut, which is io.ErrUnexpectedEOF
 			return nil
 		}
 		if err != nil {

@@ -54,6 +54,21 @@ func TestImportHandsTheBundleOverAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// The error speaks of the bundle, not of a file that the person has never seen.
+func TestImportFailsInThePersonsWords(t *testing.T) {
+	c := &controller{status: twoSources(), taking: make(chan string)}
+	client := localapi.NewClient(serve(t, c))
+	go func() {
+		file := <-c.taking
+		c.err = &gitops.Error{Reason: gitops.WrongRepository, Message: "import " + file + ": it is of another repository", Remedy: "take the right one"}
+		c.taking <- file
+	}()
+	_, err := client.Import(t.Context(), "fleet", strings.NewReader("x"), 1)
+	if gitops.ReasonOf(err) != gitops.WrongRepository || err.Error() != "import the bundle: it is of another repository; take the right one" {
+		t.Errorf("error %v", err)
+	}
+}
+
 func gone(t *testing.T, path string) {
 	t.Helper()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
@@ -89,6 +104,16 @@ func TestImportRefuses(t *testing.T) {
 			}
 			poll(t, func() bool { _, err := os.Stat(test.cfg.Spool); return errors.Is(err, os.ErrNotExist) })
 		})
+	}
+}
+
+// Nothing is read, or sent, of what is refused anyway.
+func TestImportAsksBeforeItSends(t *testing.T) {
+	client := localapi.NewClient(serveWith(t, localapi.Config{Controller: &controller{}, Spool: filepath.Join(t.TempDir(), "spool"), MaxBundle: 1 << 20}))
+	var read bytes.Buffer
+	_, err := client.Import(t.Context(), "fleet", io.TeeReader(endless{}, &read), 2<<20)
+	if gitops.ReasonOf(err) != gitops.TooLarge || read.Len() > 0 {
+		t.Errorf("error %v after %d bytes", err, read.Len())
 	}
 }
 

@@ -4,7 +4,6 @@ package notify
 
 import (
 	"io"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -89,10 +88,5 @@ func write(w io.Writer, families []*family) error {
 	return err
 }
 
-// number keeps whole numbers whole: a count of bytes is to be read by people too.
-func number(v float64) string {
-	if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
-		return strconv.FormatInt(int64(v), 10)
-	}
-	return strconv.FormatFloat(v, 'g', -1, 64)
-}
+// number is v as people write it: bytes and moments are looked at too.
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

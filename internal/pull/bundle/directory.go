@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -40,26 +41,30 @@ type directory struct {
 
 // link is a bundle of the chain on disk.
 type link struct {
-	Entry
+	Name   string // of its file
+	Token  uint64
 	Header Header
 	Size   int64
 }
 
+// fileOf is the file of an entry, which a list may name by a whole URL.
+func fileOf(uri string) string { return path.Base(uri) }
+
 // openDirectory makes the directory where it is missing, and keeps others from
 // publishing to it.
-func openDirectory(path string, before func(string)) (*directory, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return nil, fmt.Errorf("publish to %s: %v", path, err)
+func openDirectory(name string, before func(string)) (*directory, error) {
+	if err := os.MkdirAll(name, 0o755); err != nil {
+		return nil, fmt.Errorf("publish to %s: %v", name, err)
 	}
-	lock, err := os.Open(path)
+	lock, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("publish to %s: %v", path, err)
+		return nil, fmt.Errorf("publish to %s: %v", name, err)
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
-		return nil, failed(gitops.Conflict, "wait until it ends", "publish to %s: another publish writes there", path)
+		return nil, failed(gitops.Conflict, "wait until it ends", "publish to %s: another publish writes there", name)
 	}
-	d := &directory{path: path, lock: lock, before: before}
+	d := &directory{path: name, lock: lock, before: before}
 	if d.before == nil {
 		d.before = func(string) {}
 	}
@@ -85,7 +90,7 @@ func (d *directory) list() (List, []byte, error) {
 		return List{}, nil, foreign
 	}
 	for _, e := range list.Bundles {
-		if !bundleName.MatchString(e.URI) {
+		if !bundleName.MatchString(fileOf(e.URI)) {
 			return List{}, nil, foreign
 		}
 	}
@@ -96,10 +101,10 @@ func (d *directory) list() (List, []byte, error) {
 // damage says what is wrong with the first that does not fit.
 func (d *directory) chain(list List) (chain []link, damage string) {
 	for _, e := range list.Bundles {
-		l := link{Entry: e}
-		f, err := os.Open(filepath.Join(d.path, e.URI))
+		l := link{Name: fileOf(e.URI), Token: e.CreationToken}
+		f, err := os.Open(filepath.Join(d.path, l.Name))
 		if err != nil {
-			return nil, e.URI + " is missing"
+			return nil, l.Name + " is missing"
 		}
 		defer f.Close()
 		sum := sha256.New()
@@ -110,8 +115,8 @@ func (d *directory) chain(list List) (chain []link, damage string) {
 		if err == nil {
 			l.Size, err = f.Seek(0, io.SeekCurrent)
 		}
-		if err != nil || !strings.HasSuffix(e.URI, shortSum(sum.Sum(nil))+".bundle") {
-			return nil, e.URI + " is damaged"
+		if err != nil || !strings.HasSuffix(l.Name, shortSum(sum.Sum(nil))+".bundle") {
+			return nil, l.Name + " is damaged"
 		}
 		chain = append(chain, l)
 	}

@@ -242,7 +242,7 @@ func (d *download) copy(resp *http.Response) (whole bool, err error) {
 			d.m.cfg.Progress()
 		}
 		switch {
-		case err != nil && d.size == d.state.Total, errors.Is(err, io.EOF) && d.state.Total == 0:
+		case err != nil && d.state.Total > 0 && d.size == d.state.Total, errors.Is(err, io.EOF) && d.state.Total == 0:
 			return true, nil
 		case errors.Is(err, io.EOF):
 			return false, because(io.ErrUnexpectedEOF, gitops.Unreachable, "it goes on with the next poll",

@@ -7,12 +7,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
 // PublishOptions say what goes where.
@@ -24,6 +27,10 @@ type PublishOptions struct {
 	// goes with them. Every bundle names every ref, so that the youngest one says
 	// all: a thousand tags make each of them 60 kB larger.
 	Refs []string
+	// BaseURL is where Dir is served, for a list with whole URLs in it: Git
+	// before 2.40 does not know relative ones. "": the list says names only, and
+	// may be served from anywhere.
+	BaseURL string
 	// Now is the clock, nil for the machine's.
 	Now func() time.Time
 
@@ -61,6 +68,10 @@ func Publish(ctx context.Context, o PublishOptions) (Published, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	base, err := baseURL(o.BaseURL)
+	if err != nil {
+		return Published{}, err
+	}
 	repo, err := openRepository(o.Repo)
 	if err != nil {
 		return Published{}, err
@@ -74,7 +85,7 @@ func Publish(ctx context.Context, o PublishOptions) (Published, error) {
 		return Published{}, err
 	}
 	defer dir.close()
-	p := &publisher{ctx: ctx, dir: dir, repo: repo, reach: newReach(ctx, repo), refs: refs}
+	p := &publisher{ctx: ctx, dir: dir, repo: repo, reach: newReach(ctx, repo), refs: refs, base: base}
 	return p.run(o.Now())
 }
 
@@ -84,7 +95,19 @@ type publisher struct {
 	repo  *repository
 	reach *reach
 	refs  []Ref
+	base  string // before the name of each bundle in the list
 	done  Published
+}
+
+func baseURL(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", failed(gitops.BadRequest, "give it as in https://cdn.example.com/fleet/, without a user", "publish: the URL of the directory cannot be used")
+	}
+	return strings.TrimSuffix(u.String(), "/") + "/", nil
 }
 
 func (p *publisher) run(now time.Time) (Published, error) {
@@ -95,27 +118,25 @@ func (p *publisher) run(now time.Time) (Published, error) {
 	if err != nil {
 		return Published{}, err
 	}
-	p.done.List = p.dir.path + "/" + listName
+	p.done.List = filepath.Join(p.dir.path, listName)
 	chain, err := p.usable(before)
 	if err != nil {
 		return Published{}, err
 	}
-	if n := len(chain); n > 0 && slices.Equal(chain[n-1].Header.Refs, p.refs) {
-		p.done.Unchanged = true
-		return p.sum(chain), nil
+	if n := len(chain); n == 0 || !slices.Equal(chain[n-1].Header.Refs, p.refs) {
+		if chain, err = p.grow(chain, token(before, now)); err != nil {
+			return Published{}, err
+		}
 	}
-	if chain, err = p.grow(chain, token(before, now)); err != nil {
-		return Published{}, err
-	}
-	if err := p.writeList(chain, text); err != nil {
-		return Published{}, err
+	if p.done.Unchanged, err = p.writeList(chain, text); err != nil || p.done.Unchanged {
+		return p.sum(chain), err
 	}
 	keep := map[string]bool{}
 	for _, e := range before.Bundles {
-		keep[e.URI] = true
+		keep[fileOf(e.URI)] = true
 	}
 	for _, l := range chain {
-		keep[l.URI] = true
+		keep[l.Name] = true
 	}
 	p.done.Removed, err = p.dir.clean(keep)
 	return p.sum(chain), err
@@ -186,7 +207,7 @@ func (p *publisher) grow(chain []link, token uint64) ([]link, error) {
 	for _, group := range compact(sizes) {
 		l := chain[group-1]
 		if group > 1 {
-			if l, err = p.bundle(from, p.still(l.Header.Refs), l.CreationToken); err != nil {
+			if l, err = p.bundle(from, p.still(l.Header.Refs), l.Token); err != nil {
 				return nil, err
 			}
 		}
@@ -232,26 +253,24 @@ func (p *publisher) bundle(from, to []Ref, token uint64) (link, error) {
 		return link{}, err
 	}
 	p.done.Written = append(p.done.Written, Part{name, size, len(p.reach.items), len(header.Prerequisites)})
-	entry := Entry{ID: strings.TrimSuffix(name, ".bundle"), URI: name, CreationToken: token}
-	return link{Entry: entry, Header: header, Size: size}, nil
+	return link{Name: name, Token: token, Header: header, Size: size}, nil
 }
 
 // writeList comes last. The same list is not written again, so that it keeps
 // its time and its tag.
-func (p *publisher) writeList(chain []link, before []byte) error {
+func (p *publisher) writeList(chain []link, before []byte) (same bool, err error) {
 	list := List{Mode: ModeAll, Heuristic: CreationToken}
 	for _, l := range chain {
-		list.Bundles = append(list.Bundles, l.Entry)
+		list.Bundles = append(list.Bundles, Entry{ID: strings.TrimSuffix(l.Name, ".bundle"), URI: p.base + l.Name, CreationToken: l.Token})
 	}
 	var text bytes.Buffer
 	if err := list.Write(&text); err != nil {
-		return err
+		return false, err
 	}
 	if bytes.Equal(text.Bytes(), before) {
-		return nil
+		return true, nil
 	}
 	fill := func(w io.Writer) error { _, err := w.Write(text.Bytes()); return err }
-	_, _, err := p.dir.write(fill, func([]byte) string { return listName })
-	return err
+	_, _, err = p.dir.write(fill, func([]byte) string { return listName })
+	return false, err
 }
-

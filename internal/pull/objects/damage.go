@@ -53,21 +53,21 @@ func (s *Store) quarantine(ctx context.Context, err *error) {
 // markSuffix names the file that tells the next Open to start anew.
 const markSuffix = ".damaged"
 
-// lose takes a damaged object out and remembers that something is missing.
+// lose takes a damaged object out. What names it is not known, so no head is
+// proven any more.
 func (s *Store) lose(ctx context.Context, i id) error {
 	doing := "remove the damaged object " + string(i.hash())
+	s.walked.forget()
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return storeFailed(doing, err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	for _, q := range []string{
-		"INSERT OR IGNORE INTO suspects (id) VALUES (?)",
-		"DELETE FROM objects WHERE id = ?",
-	} {
-		if _, err := tx.ExecContext(ctx, q, i[:]); err != nil {
-			return storeFailed(doing, err)
-		}
+	if _, err := tx.ExecContext(ctx, "UPDATE refs SET proven = 0 WHERE name = ? AND proven <> 0", headRef); err != nil {
+		return storeFailed(doing, err)
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE id = ?", i[:]); err != nil {
+		return storeFailed(doing, err)
 	}
 	if err := tx.Commit(); err != nil {
 		return storeFailed(doing, err)

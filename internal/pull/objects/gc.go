@@ -5,176 +5,147 @@ package objects
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-const (
-	// sweepStep is how many objects one transaction looks at, so that a reader
-	// waits for milliseconds.
-	sweepStep = 512
-	// vacuumStep is how many pages one step gives back to the file system.
-	vacuumStep = 256
-)
-
-// GC removes what no head and no retained revision reaches, in small steps,
-// and gives the space back. Killed in the middle it leaves objects whose links
-// are gone; a mark in the file says so until a collection has ended.
+// GC removes what nothing needs any more, in small steps, and gives the space
+// back. It keeps the commits and tags that heads, retained revisions and carried
+// refs reach, each with its root tree and what is below .edgeagent; of those
+// refs themselves, all trees and files that are here; and what came since the
+// last collection, which a fetch that is not over may have brought. While a head
+// is not proven, what it needs is not known, and nothing is removed.
+//
+// What a collection that is killed has taken was reached by no ref: every head
+// is as proven as before.
+//
 // Progress is called with every object that is looked at, nil for nobody.
 func (s *Store) GC(ctx context.Context, progress func()) (err error) {
 	defer s.quarantine(ctx, &err)
-	if progress == nil {
-		progress = func() {}
+	all, err := refs(ctx, s.db, "")
+	if err != nil {
+		return err
 	}
-	return s.collect(ctx, nil, progress)
+	for _, r := range all {
+		if !r.proven {
+			return nil
+		}
+	}
+	young, err := s.young(ctx)
+	if err != nil {
+		return err
+	}
+	return s.collect(ctx, collection{upTo: young, progress: progress})
 }
 
-// collect is GC that spares what more reaches, too.
-func (s *Store) collect(ctx context.Context, more []gitops.Hash, progress func()) error {
+// collection says what one collection may take.
+type collection struct {
+	upTo     int64         // no object that came after it
+	keep     []gitops.Hash // nor what these need: as a retained revision does
+	progress func()
+}
+
+func (s *Store) collect(ctx context.Context, c collection) error {
 	release, err := s.change(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	keep, err := roots(ctx, s.db)
-	if err != nil {
-		return err
+	if c.progress == nil {
+		c.progress = func() {}
 	}
-	spared, err := parseIDs(more)
-	if err != nil {
-		return err
-	}
-	for _, i := range spared {
-		whole, err := s.complete(ctx, s.db, i)
-		if err != nil {
-			return err
-		}
-		if whole && !slices.Contains(keep, i) {
-			keep = append(keep, i)
-		}
-	}
-	reached, err := s.walk(ctx, s.db, keep, progress)
+	reached, err := s.reached(ctx, c)
 	if err != nil {
 		return fmt.Errorf("collect unused objects: %w", err)
 	}
-	swept, err := s.sweep(ctx, reached)
+	swept, err := s.sweep(ctx, c.upTo, reached)
 	if err != nil {
 		return err
 	}
-	lost, err := suspected(ctx, s.db)
-	if err != nil {
+	if err := s.age(ctx); err != nil || !swept {
 		return err
-	}
-	if lost {
-		// Everything that is left was reached, and the walk found it whole.
-		if _, err := s.db.ExecContext(ctx, "DELETE FROM suspects"); err != nil {
-			return storeFailed("end a collection", err)
-		}
-	}
-	if !swept {
-		return nil
 	}
 	return s.shrink(ctx)
 }
 
-func (s *Store) sweep(ctx context.Context, reached map[id]struct{}) (swept bool, err error) {
-	for last := int64(0); ; {
-		dead, next, err := s.unreached(ctx, last, reached)
+// reached marks the rows that stay.
+func (s *Store) reached(ctx context.Context, c collection) (*marks, error) {
+	roots, err := parseIDs(c.keep)
+	if err != nil {
+		return nil, err
+	}
+	all, err := refs(ctx, s.db, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		roots = append(roots, r.id)
+	}
+	k := keeping{s: s, progress: c.progress}
+	k.below = descent{s: s, lenient: true, found: func(_ link, seq int64) { k.keep(seq) }}
+	history := ancestry{s: s, lenient: true, commit: k.commit}
+	for _, i := range roots {
+		p, err := s.peel(ctx, i)
 		if err != nil {
-			return swept, err
+			return nil, err
 		}
-		if next == last {
-			return swept, nil
+		for _, tag := range p.tags {
+			k.keep(tag.seq)
 		}
-		last = next
-		if len(dead) == 0 {
-			continue
+		if p.at.kind == plumbing.CommitObject {
+			if err := history.walk(ctx, p.target.id); err != nil {
+				return nil, err
+			}
 		}
-		swept = true
-		if err := s.drop(ctx, dead); err != nil {
-			return swept, err
+		if err := k.below.walk(ctx, i); err != nil {
+			return nil, err
 		}
 	}
+	return &k.rows, nil
 }
 
-// unreached looks at the next objects after seq, and says where it stopped.
-func (s *Store) unreached(ctx context.Context, seq int64, reached map[id]struct{}) (dead []int64, last int64, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT seq, id FROM objects WHERE seq > ? ORDER BY seq LIMIT ?", seq, sweepStep)
+// keeping is what a collection found to be needed.
+type keeping struct {
+	s        *Store
+	progress func()
+	rows     marks
+	roots    marks // the root trees that were looked at
+	below    descent
+}
+
+func (k *keeping) keep(seq int64) {
+	k.rows.add(seq)
+	k.progress()
+}
+
+func (k *keeping) commit(ctx context.Context, _ id, seq int64, h history) error {
+	k.keep(seq)
+	tree, err := k.s.locate(ctx, h.tree)
+	if err != nil || tree.kind != plumbing.TreeObject || !k.roots.add(tree.seq) {
+		return err
+	}
+	k.keep(tree.seq)
+	return k.below.trust(ctx, h.tree)
+}
+
+// young is the newest object that the last collection saw.
+func (s *Store) young(ctx context.Context) (int64, error) {
+	var seq int64
+	if err := s.db.QueryRowContext(ctx, "SELECT young FROM collections").Scan(&seq); err != nil {
+		return 0, storeFailed("collect unused objects", err)
+	}
+	return seq, nil
+}
+
+// age lets the next collection take what is here now. Where nothing came, it
+// writes nothing.
+func (s *Store) age(ctx context.Context) error {
+	_, err := s.db.ExecContext(ctx, `UPDATE collections SET young = (SELECT coalesce(max(seq), 0) FROM objects)
+		WHERE young <> (SELECT coalesce(max(seq), 0) FROM objects)`)
 	if err != nil {
-		return nil, seq, storeFailed("collect unused objects", err)
-	}
-	defer func() { _ = rows.Close() }()
-	last = seq
-	for rows.Next() {
-		var raw []byte
-		if err := rows.Scan(&last, &raw); err != nil {
-			return nil, seq, storeFailed("collect unused objects", err)
-		}
-		if _, ok := reached[id(raw)]; !ok {
-			dead = append(dead, last)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, seq, storeFailed("collect unused objects", err)
-	}
-	return dead, last, nil
-}
-
-func (s *Store) drop(ctx context.Context, dead []int64) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return storeFailed("collect unused objects", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	collecting := plumbing.ZeroHash
-	if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO suspects (id) VALUES (?)", collecting[:]); err != nil {
-		return storeFailed("collect unused objects", err)
-	}
-	for _, seq := range dead {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE seq = ?", seq); err != nil {
-			return storeFailed("collect unused objects", err)
-		}
-	}
-	if err := tx.Commit(); err != nil {
-		return storeFailed("collect unused objects", err)
-	}
-	return nil
-}
-
-// shrink gives free pages back to the file system.
-func (s *Store) shrink(ctx context.Context) error {
-	for before := int64(-1); ; {
-		var free int64
-		if err := s.db.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
-			return storeFailed("shrink the object store", err)
-		}
-		if free == 0 || free == before {
-			return nil
-		}
-		before = free
-		if err := s.vacuum(ctx); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("shrink the object store: %w", err)
-		}
-	}
-}
-
-// vacuum frees one page for each row that it steps over: rows must be read.
-func (s *Store) vacuum(ctx context.Context) error {
-	rows, err := s.db.QueryContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumStep))
-	if err != nil {
-		return storeFailed("shrink the object store", err)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-	}
-	if err := rows.Err(); err != nil {
-		return storeFailed("shrink the object store", err)
+		return storeFailed("end a collection", err)
 	}
 	return nil
 }

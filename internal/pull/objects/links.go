@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -18,59 +19,72 @@ type link struct {
 	kind plumbing.ObjectType
 }
 
-// links lists what an object needs to be whole, and refuses bytes that two
-// readers could take differently: a tree that Git would read in another way
-// than we do is no ground for a decision.
-func links(t plumbing.ObjectType, content []byte) ([]link, error) {
-	switch t {
-	case plumbing.CommitObject:
-		return commitLinks(content)
-	case plumbing.TreeObject:
-		return treeLinks(content)
-	case plumbing.TagObject:
-		return tagLinks(content)
-	case plumbing.BlobObject:
-		return nil, nil
-	default:
-		return nil, fmt.Errorf("unknown object type %d", t)
-	}
+// history is what a commit names.
+type history struct {
+	tree    id
+	parents []id
 }
 
-func commitLinks(content []byte) ([]link, error) {
+// checkForm refuses bytes that two readers could take differently: a tree that
+// Git would read in another way than we do is no ground for a decision.
+func checkForm(t plumbing.ObjectType, content []byte) error {
+	var err error
+	switch t {
+	case plumbing.CommitObject:
+		_, err = commitLinks(content)
+	case plumbing.TreeObject:
+		for _, err = range entries(content) {
+			if err != nil {
+				break
+			}
+		}
+	case plumbing.TagObject:
+		_, err = tagLink(content)
+	case plumbing.BlobObject:
+	default:
+		err = fmt.Errorf("unknown object type %d", t)
+	}
+	return err
+}
+
+// commitLinks are the tree of a commit and its parents.
+func commitLinks(content []byte) (history, error) {
+	var h history
 	tree, rest, err := idLine(content, "tree ")
 	if err != nil {
-		return nil, err
+		return h, err
 	}
-	out := []link{{tree, plumbing.TreeObject}}
+	h.tree = tree
 	for bytes.HasPrefix(rest, []byte("parent ")) {
 		var parent id
 		parent, rest, err = idLine(rest, "parent ")
 		if err != nil {
-			return nil, err
+			return h, err
 		}
-		out = append(out, link{parent, plumbing.CommitObject})
+		h.parents = append(h.parents, parent)
 	}
 	if !bytes.HasPrefix(rest, []byte("author ")) {
-		return nil, errors.New("no author after the tree and the parents")
+		return h, errors.New("no author after the tree and the parents")
 	}
-	return out, nil
+	return h, nil
 }
 
-func tagLinks(content []byte) ([]link, error) {
+// tagLink is what a tag names.
+func tagLink(content []byte) (link, error) {
 	target, rest, err := idLine(content, "object ")
 	if err != nil {
-		return nil, err
+		return link{}, err
 	}
 	line, _, ok := bytes.Cut(rest, []byte("\n"))
 	name, isType := bytes.CutPrefix(line, []byte("type "))
 	if !ok || !isType {
-		return nil, errors.New("no type after the object")
+		return link{}, errors.New("no type after the object")
 	}
 	t, err := plumbing.ParseObjectType(string(name))
 	if err != nil || t.IsDelta() {
-		return nil, fmt.Errorf("unknown type %q", name)
+		return link{}, fmt.Errorf("unknown type %q", name)
 	}
-	return []link{{target, t}}, nil
+	return link{target, t}, nil
 }
 
 // idLine cuts "<prefix><40 lower-case hex digits>\n" off.
@@ -105,37 +119,55 @@ func entryKind(mode string) (plumbing.ObjectType, bool) {
 	return plumbing.InvalidObject, false
 }
 
-func treeLinks(content []byte) ([]link, error) {
-	var out []link
-	var order treeOrder
-	for len(content) > 0 {
-		mode, rest, ok := bytes.Cut(content, []byte(" "))
-		if !ok || len(mode) > 6 {
-			return nil, errors.New("an entry without a mode")
-		}
-		name, rest, ok := bytes.Cut(rest, []byte{0})
-		if !ok || len(rest) < len(id{}) {
-			return nil, errors.New("an entry that is cut short")
-		}
-		t, ok := entryKind(string(mode))
-		if !ok {
-			return nil, fmt.Errorf("an entry of mode %q", mode)
-		}
-		if err := entryName(string(name)); err != nil {
-			return nil, err
-		}
-		if err := order.next(name, t == plumbing.TreeObject); err != nil {
-			return nil, err
-		}
-		if t != plumbing.AnyObject {
-			out = append(out, link{id(rest[:20]), t})
-		}
-		content = rest[len(id{}):]
-	}
-	return out, nil
+// entry is one line of a tree.
+type entry struct {
+	link // of kind AnyObject for a gitlink
+	name string
 }
 
+// entries reads a tree strictly. After an error there is nothing more.
+func entries(content []byte) iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
+		var order treeOrder
+		for len(content) > 0 {
+			e, rest, err := nextEntry(content, &order)
+			if !yield(e, err) || err != nil {
+				return
+			}
+			content = rest
+		}
+	}
+}
+
+func nextEntry(content []byte, order *treeOrder) (entry, []byte, error) {
+	mode, rest, ok := bytes.Cut(content, []byte(" "))
+	if !ok || len(mode) > 6 {
+		return entry{}, nil, errors.New("an entry without a mode")
+	}
+	name, rest, ok := bytes.Cut(rest, []byte{0})
+	if !ok || len(rest) < len(id{}) {
+		return entry{}, nil, errors.New("an entry that is cut short")
+	}
+	t, ok := entryKind(string(mode))
+	if !ok {
+		return entry{}, nil, fmt.Errorf("an entry of mode %q", mode)
+	}
+	if err := entryName(string(name)); err != nil {
+		return entry{}, nil, err
+	}
+	if err := order.next(name, t == plumbing.TreeObject); err != nil {
+		return entry{}, nil, err
+	}
+	return entry{link{id(rest[:20]), t}, string(name)}, rest[len(id{}):], nil
+}
+
+// maxName is more than any file system lets a name have.
+const maxName = 4096
+
 func entryName(name string) error {
+	if len(name) > maxName {
+		return fmt.Errorf("an entry with a name of %d bytes", len(name))
+	}
 	if name == "" || name == "." || name == ".." || strings.EqualFold(name, ".git") || strings.Contains(name, "/") {
 		return fmt.Errorf("an entry named %q", name)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/hash"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -35,15 +34,25 @@ func parseID(h gitops.Hash) (id, error) {
 	return i, err
 }
 
-// querier is the database or a transaction on it. There is one connection:
-// whoever holds a transaction must read through it.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+func parseIDs(hashes []gitops.Hash) ([]id, error) {
+	out := make([]id, 0, len(hashes))
+	for _, h := range hashes {
+		i, err := parseID(h)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, i)
+	}
+	return out, nil
 }
 
-func kindOf(t plumbing.ObjectType) gitops.ObjectKind { return gitops.ObjectKind(t.String()) }
+// kindOf is "" where the type is not known.
+func kindOf(t plumbing.ObjectType) gitops.ObjectKind {
+	if t == plumbing.InvalidObject {
+		return ""
+	}
+	return gitops.ObjectKind(t.String())
+}
 
 // collisionDetector is go-git's SHA-1, which sees the known attacks on it.
 type collisionDetector interface {
@@ -74,53 +83,6 @@ func sum(parts ...[]byte) (id, error) {
 	return id(out), nil
 }
 
-func (s *Store) prepareCodec() error {
-	var err error
-	s.enc, err = zstd.NewWriter(nil,
-		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return fmt.Errorf("prepare compression of the object store: %v", err)
-	}
-	s.dec, err = zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(s.opts.MaxObject)))
-	if err != nil {
-		return fmt.Errorf("prepare compression of the object store: %v", err)
-	}
-	return nil
-}
-
-func (s *Store) pack(content []byte) []byte {
-	packed := s.enc.EncodeAll(content, nil)
-	if len(packed) >= len(content) {
-		return content
-	}
-	return packed
-}
-
-// unpack gives a row its content back and checks it against its id.
-func (s *Store) unpack(i id, t plumbing.ObjectType, size int64, data []byte) ([]byte, error) {
-	if size > s.opts.MaxObject {
-		return nil, tooLarge("raise the object size limit again",
-			"read object %s: it has %d bytes, the limit is %d", i.hash(), size, s.opts.MaxObject)
-	}
-	content := data
-	if int64(len(data)) != size {
-		var err error
-		content, err = s.dec.DecodeAll(data, make([]byte, 0, max(size, 0)))
-		if err != nil {
-			return nil, damaged(i, "its row does not decompress")
-		}
-	}
-	got, err := identify(t, content)
-	if err != nil {
-		return nil, err
-	}
-	if got != i {
-		return nil, damaged(i, "the stored bytes hash to "+string(got.hash()))
-	}
-	return content, nil
-}
-
 // Object reads an object and checks that it hashes to its id. One that does
 // not is thrown away, so that the next fetch brings it again.
 func (s *Store) Object(ctx context.Context, h gitops.Hash) (k gitops.ObjectKind, content []byte, err error) {
@@ -129,52 +91,100 @@ func (s *Store) Object(ctx context.Context, h gitops.Hash) (k gitops.ObjectKind,
 	if err != nil {
 		return "", nil, err
 	}
-	t, content, err := s.read(ctx, s.db, i)
+	o, err := s.read(ctx, i)
 	if err != nil {
 		return "", nil, err
 	}
-	return kindOf(t), content, nil
+	return kindOf(o.kind), o.content, nil
 }
 
-func (s *Store) read(ctx context.Context, q querier, i id) (plumbing.ObjectType, []byte, error) {
-	var t plumbing.ObjectType
+// object is a row that was read and hashes to its id.
+type object struct {
+	seq     int64
+	kind    plumbing.ObjectType
+	content []byte
+}
+
+func (s *Store) read(ctx context.Context, i id) (object, error) {
+	var o object
 	var size int64
 	var data []byte
-	err := q.QueryRowContext(ctx, "SELECT kind, size, data FROM objects WHERE id = ?", i[:]).Scan(&t, &size, &data)
+	err := s.reads.object.QueryRowContext(ctx, i[:]).Scan(&o.seq, &o.kind, &size, &data)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil, &gitops.Error{
-			Reason:  gitops.Incomplete,
-			Message: fmt.Sprintf("read object %s: it is not in the object store", i.hash()),
-			Remedy:  "it comes with the next fetch that needs it",
+		return o, absent(i)
+	}
+	if err != nil {
+		return o, storeFailed("read object "+string(i.hash()), err)
+	}
+	o.content, err = s.unpack(i, o.kind, size, data)
+	return o, err
+}
+
+func absent(i id) error {
+	return &gitops.Error{
+		Reason:  gitops.Incomplete,
+		Message: fmt.Sprintf("read object %s: it is not in the object store", i.hash()),
+		Remedy:  "it comes with the next fetch that needs it",
+	}
+}
+
+// at is where an object is: a seq of 0 says nowhere.
+type at struct {
+	seq  int64
+	kind plumbing.ObjectType
+}
+
+func (a at) here() bool { return a.seq != 0 }
+
+func (s *Store) locate(ctx context.Context, i id) (at, error) {
+	var a at
+	err := s.reads.place.QueryRowContext(ctx, i[:]).Scan(&a.seq, &a.kind)
+	if errors.Is(err, sql.ErrNoRows) {
+		return at{}, nil
+	}
+	if err != nil {
+		return at{}, storeFailed("look up object "+string(i.hash()), err)
+	}
+	return a, nil
+}
+
+// Has reports whether an object is in the store. It says nothing about what the
+// object names.
+func (s *Store) Has(ctx context.Context, h gitops.Hash) (bool, error) {
+	lost, err := s.Absent(ctx, []gitops.Hash{h})
+	return err == nil && len(lost) == 0, err
+}
+
+// Absent lists those of ids that are not here, in their order.
+func (s *Store) Absent(ctx context.Context, ids []gitops.Hash) (lost []gitops.Hash, err error) {
+	defer s.quarantine(ctx, &err)
+	for _, h := range ids {
+		i, err := parseID(h)
+		if err != nil {
+			return nil, err
+		}
+		a, err := s.locate(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		if !a.here() {
+			lost = append(lost, h)
 		}
 	}
-	if err != nil {
-		return 0, nil, storeFailed("read object "+string(i.hash()), err)
-	}
-	content, err := s.unpack(i, t, size, data)
-	return t, content, err
+	return lost, nil
 }
 
-// kind is the type of an object, InvalidObject when it is not there.
-func kind(ctx context.Context, q querier, i id) (plumbing.ObjectType, error) {
-	var t plumbing.ObjectType
-	err := q.QueryRowContext(ctx, "SELECT kind FROM objects WHERE id = ?", i[:]).Scan(&t)
-	if errors.Is(err, sql.ErrNoRows) {
-		return plumbing.InvalidObject, nil
-	}
-	if err != nil {
-		return plumbing.InvalidObject, storeFailed("look up object "+string(i.hash()), err)
-	}
-	return t, nil
-}
+// statements are the two reads that a walk does for every object. They are
+// compiled once; nothing may call them while a transaction holds the connection.
+type statements struct{ object, place *sql.Stmt }
 
-// Has reports whether an object is in the store. Complete asks for more.
-func (s *Store) Has(ctx context.Context, h gitops.Hash) (here bool, err error) {
-	defer s.quarantine(ctx, &err)
-	i, err := parseID(h)
-	if err != nil {
-		return false, err
+func (s *Store) prepareReads() error {
+	var err error
+	if s.reads.object, err = s.db.Prepare("SELECT seq, kind, size, data FROM objects WHERE id = ?"); err == nil {
+		s.reads.place, err = s.db.Prepare("SELECT seq, kind FROM objects WHERE id = ?")
 	}
-	t, err := kind(ctx, s.db, i)
-	return t != plumbing.InvalidObject, err
+	if err != nil {
+		return storeFailed("open the object store "+s.path, err)
+	}
+	return nil
 }

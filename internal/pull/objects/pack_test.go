@@ -153,9 +153,68 @@ func openAt(t testing.TB, path string, opts objects.Options) *objects.Store {
 	return s
 }
 
+func arrive(t testing.TB, s *objects.Store, p *pack) objects.Received {
+	t.Helper()
+	got, err := s.Receive(t.Context(), objects.Arrival{Pack: bytes.NewReader(p.bytes())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// receive stores a pack and makes head the tip of the source "fleet".
 func receive(t testing.TB, s *objects.Store, head gitops.Hash, p *pack) {
 	t.Helper()
-	if err := s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: head, Pack: bytes.NewReader(p.bytes())}); err != nil {
+	arrive(t, s, p)
+	advance(t, s, "fleet", head)
+}
+
+func advance(t testing.TB, s *objects.Store, source string, head gitops.Hash) {
+	t.Helper()
+	if l := lineage(t, s, head, nil, 9); len(l.Missing) > 0 {
+		t.Fatalf("missing of %s: %v", head, l.Missing)
+	}
+	if err := s.Advance(t.Context(), source, head); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lineage(t testing.TB, s *objects.Store, tip gitops.Hash, until []gitops.Hash, most int) objects.Lineage {
+	t.Helper()
+	l, err := s.Lineage(t.Context(), tip, until, most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func below(t testing.TB, s *objects.Store, root gitops.Hash, most int) []gitops.MissingObject {
+	t.Helper()
+	lost, err := s.Below(t.Context(), []gitops.Hash{root}, most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lost
+}
+
+func has(t testing.TB, s *objects.Store, h gitops.Hash) bool {
+	t.Helper()
+	ok, err := s.Has(t.Context(), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
+}
+
+// whole reports whether a tip is here with its commits and all of its own files.
+func whole(t testing.TB, s *objects.Store, h gitops.Hash) bool {
+	t.Helper()
+	return has(t, s, h) && len(lineage(t, s, h, nil, 1).Missing) == 0 && len(below(t, s, h, 1)) == 0
+}
+
+func collect(t testing.TB, s *objects.Store) {
+	t.Helper()
+	if err := s.GC(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,11 +4,9 @@ package objects_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -100,8 +98,8 @@ func TestDeltasAreResolved(t *testing.T) {
 			p := newPack()
 			id := build(p)
 			receive(t, s, id, p)
-			if ok, err := s.Complete(t.Context(), id); !ok || err != nil {
-				t.Fatal(ok, err)
+			if !whole(t, s, id) {
+				t.Fatal("not whole")
 			}
 		})
 	}
@@ -120,191 +118,219 @@ func TestDeltasAreResolved(t *testing.T) {
 	})
 }
 
-func TestBadPacksAreRefusedAndLeaveNothing(t *testing.T) {
+func TestBadPacks(t *testing.T) {
 	small := objects.Options{MaxObject: 10_000, MaxPack: 100_000}
 	base := []byte(strings.Repeat("base\n", 50))
-	wanted := func(p *pack) gitops.Hash { return p.revision("x: 1\n") }
+	absent := gitops.Hash(strings.Repeat("d", 40))
 	cases := map[string]struct {
-		build  func(p *pack) gitops.Hash
+		build  func(p *pack)
 		bytes  func([]byte) []byte
 		reason gitops.Reason
 		text   string
+		stored int
 	}{
-		"not a pack":      {bytes: func([]byte) []byte { return []byte("<html>") }, reason: gitops.Corrupt},
-		"empty":           {bytes: func([]byte) []byte { return nil }, reason: gitops.Corrupt},
-		"pack version 3":  {bytes: func(b []byte) []byte { b[7] = 3; return b }, reason: gitops.Corrupt},
-		"bad checksum":    {bytes: func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, reason: gitops.Corrupt},
-		"flipped content": {bytes: func(b []byte) []byte { b[20] ^= 1; return b }, reason: gitops.Corrupt},
-		"too large":       {bytes: func([]byte) []byte { return bytes.Repeat([]byte("x"), 100_001) }, reason: gitops.TooLarge},
-		"head not in it": {build: func(p *pack) gitops.Hash {
-			wanted(p)
-			return gitops.Hash(strings.Repeat("d", 40))
-		}, reason: gitops.Incomplete},
-		"too many objects": {build: func(p *pack) gitops.Hash { p.count = 1 << 30; return wanted(p) }, reason: gitops.TooLarge, text: "announces"},
-		"fewer objects than announced": {build: func(p *pack) gitops.Hash {
-			p.count = 5
-			return wanted(p)
-		}, reason: gitops.Corrupt},
-		"object over the limit": {build: func(p *pack) gitops.Hash {
-			return p.revision(strings.Repeat("x", 10_001))
+		"not a pack":                   {bytes: func([]byte) []byte { return []byte("<html>") }, reason: gitops.Corrupt},
+		"empty":                        {bytes: func([]byte) []byte { return nil }, reason: gitops.Corrupt},
+		"pack version 3":               {bytes: func(b []byte) []byte { b[7] = 3; return b }, reason: gitops.Corrupt},
+		"bad checksum":                 {bytes: func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, reason: gitops.Corrupt, stored: 3},
+		"flipped content":              {bytes: func(b []byte) []byte { b[20] ^= 1; return b }, reason: gitops.Corrupt},
+		"too large":                    {bytes: func(b []byte) []byte { return append(b[:len(b)-20], bytes.Repeat([]byte("x"), 100_001)...) }, build: func(p *pack) { p.count = 9 }, reason: gitops.Corrupt, stored: 3},
+		"endless":                      {build: func(p *pack) { p.add(blobType, []byte(text(1, 9_000))) }, bytes: repeated(20), reason: gitops.TooLarge, text: "100000", stored: 10},
+		"too many objects":             {build: func(p *pack) { p.count = 1 << 30 }, reason: gitops.TooLarge, text: "announces"},
+		"fewer objects than announced": {build: func(p *pack) { p.count = 5 }, reason: gitops.Corrupt, stored: 3},
+		"object over the limit": {build: func(p *pack) {
+			p.add(blobType, []byte(strings.Repeat("x", 10_001)))
 		}, reason: gitops.TooLarge},
-		"object that says a smaller size than it has": {build: func(p *pack) gitops.Hash {
+		"object of 4 GiB": {build: func(p *pack) {
+			p.raw(append(varint(blobType, 4<<30), deflate(base)...))
+		}, reason: gitops.TooLarge},
+		"object that says a smaller size than it has": {build: func(p *pack) {
 			p.raw(append(varint(blobType, 10), deflate(base)...))
-			return wanted(p)
 		}, reason: gitops.Corrupt},
-		"object that says a larger size than it has": {build: func(p *pack) gitops.Hash {
+		"object that says a larger size than it has": {build: func(p *pack) {
 			p.raw(append(varint(blobType, 300), deflate(base)...))
-			return wanted(p)
 		}, reason: gitops.Corrupt},
-		"delta that says 8 GiB": {build: func(p *pack) gitops.Hash {
+		"delta that says 8 GiB": {build: func(p *pack) {
 			p.raw(append(append(varint(refDeltaType, 8<<30), make([]byte, 20)...), deflate(base)...))
-			return wanted(p)
 		}, reason: gitops.TooLarge},
-		"delta whose result is over the limit": {build: func(p *pack) gitops.Hash {
+		"delta that is longer than half an object": {build: func(p *pack) {
+			p.refDelta(absent, make([]byte, 5_001))
+		}, reason: gitops.TooLarge},
+		"delta whose result is over the limit": {build: func(p *pack) {
 			id := p.add(blobType, base)
 			p.refDelta(id, append(binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(base))), 10_001), 0x90, 10))
-			return wanted(p)
-		}, reason: gitops.TooLarge},
-		"delta that copies from beyond its base": {build: func(p *pack) gitops.Hash {
+		}, reason: gitops.TooLarge, stored: 1},
+		"delta whose result is beyond all numbers": {build: func(p *pack) {
+			id := p.add(blobType, base)
+			p.refDelta(id, append(binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(base))), 1<<63+1), 0x90, 10))
+		}, reason: gitops.TooLarge, stored: 1},
+		"delta that copies from beyond its base": {build: func(p *pack) {
 			id := p.add(blobType, base)
 			p.refDelta(id, append(binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(base))), 9000), 0xb0, 0x28, 0x23))
-			return wanted(p)
-		}, reason: gitops.Corrupt},
-		"delta for a base of another size": {build: func(p *pack) gitops.Hash {
+		}, reason: gitops.Corrupt, stored: 1},
+		"delta for a base of another size": {build: func(p *pack) {
 			id := p.add(blobType, base)
 			p.refDelta(id, appendDelta(base[1:], "x"))
-			return wanted(p)
-		}, reason: gitops.Corrupt},
-		"delta that is empty": {build: func(p *pack) gitops.Hash {
+		}, reason: gitops.Corrupt, stored: 1},
+		"delta that is empty": {build: func(p *pack) {
 			p.refDelta(p.add(blobType, base), nil)
-			return wanted(p)
-		}, reason: gitops.Corrupt},
-		"delta without a base": {build: func(p *pack) gitops.Hash {
-			p.refDelta(gitops.Hash(strings.Repeat("d", 40)), appendDelta(base, "x"))
-			return wanted(p)
-		}, reason: gitops.Corrupt},
-		"deltas before their bases, more than can be kept": {build: func(p *pack) gitops.Hash {
-			for i := range 3 {
-				delta := append(bytes.Repeat([]byte{0x80}, 8_000), byte(i))
-				p.refDelta(gitops.Hash(strings.Repeat("d", 40)), delta)
-			}
-			return wanted(p)
-		}, reason: gitops.TooLarge},
-		"deltas on each other": {build: func(p *pack) gitops.Hash {
-			p.refDelta(gitops.Hash(strings.Repeat("d", 40)), appendDelta(base, "x"))
-			p.ofsDelta(1, appendDelta(base, "y"))
-			return wanted(p)
-		}, reason: gitops.Corrupt},
-		"entry of an unknown type": {build: func(p *pack) gitops.Hash {
+		}, reason: gitops.Corrupt, stored: 1},
+		"delta on the middle of an entry": {build: func(p *pack) {
+			p.add(blobType, base)
+			p.offsets[0]++
+			p.ofsDelta(1, appendDelta(base, "x"))
+		}, reason: gitops.Corrupt, text: "where no entry begins", stored: 1},
+		"delta that makes a tree no one may read": {build: func(p *pack) {
+			id := p.add(treeType, entryOf("100644", "a", absent))
+			p.refDelta(id, appendDelta(entryOf("100644", "a", absent), string(entryOf("100644", "..", absent))))
+		}, reason: gitops.Corrupt, stored: 1},
+		"entry of an unknown type": {build: func(p *pack) {
 			p.raw(append(varint(5, int64(len(base))), deflate(base)...))
-			return wanted(p)
 		}, reason: gitops.Corrupt},
-		"inflates without end": {build: func(p *pack) gitops.Hash {
+		"inflates without end": {build: func(p *pack) {
 			for i := range 90 {
 				p.add(blobType, append(bytes.Repeat([]byte("x"), 9_990), byte(i)))
 			}
-			return wanted(p)
-		}, reason: gitops.TooLarge},
+		}, reason: gitops.TooLarge, stored: 80},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s, path := open(t, small)
 			p := newPack()
-			if c.build == nil {
-				c.build = wanted
+			if c.build != nil {
+				c.build(p)
 			}
-			head := c.build(p)
+			p.revision("x: 1\n")
 			b := p.bytes()
 			if c.bytes != nil {
 				b = c.bytes(b)
 			}
-			err := s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: head, Pack: bytes.NewReader(b)})
+			got, err := s.Receive(t.Context(), objects.Arrival{Pack: bytes.NewReader(b)})
 			wantReason(t, err, c.reason)
 			if !strings.Contains(err.Error(), c.text) {
 				t.Errorf("%q is not in %q", c.text, err)
 			}
+			if got.Objects != c.stored || got.New != c.stored {
+				t.Errorf("%+v, want %d objects", got, c.stored)
+			}
 			// A good pack still arrives.
 			good := newPack()
 			receive(t, s, good.revision("y: 2\n"), good)
-			if n := count(t, s, path, "objects"); n != 3 {
-				t.Errorf("%d objects, want those of the good pack", n)
+			if n := count(t, s, path, "objects"); n != c.stored+3 {
+				t.Errorf("%d objects, want %d and those of the good pack", n, c.stored)
 			}
 		})
 	}
 }
 
-func TestPackCutAnywhereLeavesNothing(t *testing.T) {
+// repeated is a pack whose first entry comes again and again.
+func repeated(times int) func([]byte) []byte {
+	return func(b []byte) []byte {
+		out := append(bytes.Clone(b[:8]), 0, 0, 1, 0)
+		p := newPack()
+		for i := range times {
+			p.add(blobType, []byte(text(uint64(i), 9_000)))
+		}
+		return append(out, p.bytes()[12:]...)
+	}
+}
+
+// TestDeltasOnWhatIsNotHere: a server may build on anything below what it was
+// told of, and the store holds a part of that.
+func TestDeltasOnWhatIsNotHere(t *testing.T) {
+	base := []byte(strings.Repeat("base\n", 50))
+	one := append(bytes.Clone(base), "one"...)
+	two := append(bytes.Clone(one), "two"...)
+	absent := gitops.Hash(strings.Repeat("d", 40))
+	cases := map[string]struct {
+		build func(p *pack)
+		want  objects.Received
+	}{
+		"one": {func(p *pack) { p.refDelta(absent, appendDelta(base, "x")) }, objects.Received{Objects: 3, New: 3, SetAside: 1}},
+		"in a chain": {func(p *pack) {
+			p.refDelta(absent, appendDelta(base, "x"))
+			p.ofsDelta(1, appendDelta(one, "y"))
+			p.refDelta(hashOf(blobType, two), appendDelta(two, "z"))
+		}, objects.Received{Objects: 3, New: 3, SetAside: 3}},
+		"that comes at the end after all": {func(p *pack) {
+			p.refDelta(hashOf(blobType, base), appendDelta(base, "one"))
+			p.ofsDelta(1, appendDelta(one, "two"))
+			p.refDelta(absent, appendDelta(base, "x"))
+			p.add(blobType, base)
+		}, objects.Received{Objects: 6, New: 6, SetAside: 1}},
+		"on each other": {func(p *pack) {
+			// A loop cannot be made: each would have to hold the other's hash.
+			p.refDelta(absent, appendDelta(base, "x"))
+			p.ofsDelta(1, appendDelta(one, "x"))
+			p.refDelta(absent, appendDelta(base, "x"))
+		}, objects.Received{Objects: 3, New: 3, SetAside: 3}},
+		"more than may wait": {func(p *pack) {
+			for range 9 {
+				p.refDelta(absent, make([]byte, 4<<20))
+			}
+		}, objects.Received{Objects: 3, New: 3, SetAside: 9}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s, _ := open(t, objects.Options{})
+			p := newPack()
+			c.build(p)
+			head := p.revision("x: 1\n")
+			got, err := s.Receive(t.Context(), objects.Arrival{Pack: bytes.NewReader(p.bytes())})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.want.Bytes = int64(len(p.bytes()))
+			if got != c.want {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+			if !whole(t, s, head) {
+				t.Error("what was whole is not here")
+			}
+		})
+	}
+}
+
+func TestWhatIsHereAlreadyIsNotWrittenAgain(t *testing.T) {
 	s, path := open(t, objects.Options{})
 	p := newPack()
-	head := p.revision(strings.Repeat("a: b\n", 100))
-	whole := p.bytes()
-	for n := range len(whole) {
-		err := s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: head, Pack: bytes.NewReader(whole[:n])})
-		wantReason(t, err, gitops.Corrupt)
+	p.revision("x")
+	if got := arrive(t, s, p); got.Objects != 3 || got.New != 3 {
+		t.Errorf("%+v", got)
 	}
-	if ok, err := s.Has(t.Context(), head); ok || err != nil {
-		t.Fatal(ok, err)
-	}
-	receive(t, s, head, p)
-	if n := count(t, s, path, "objects"); n != 3 {
-		t.Errorf("%d objects", n)
-	}
-}
-
-// broken fails after some bytes, as a connection does.
-type broken struct {
-	n   int
-	err error
-}
-
-func (b *broken) Read(p []byte) (int, error) {
-	if b.n <= 0 {
-		return 0, b.err
-	}
-	n := min(len(p), b.n)
-	b.n -= n
-	return n, nil
-}
-
-func TestReadErrorsComeBackAsTheyAre(t *testing.T) {
-	cut := errors.New("cut")
-	dir := t.TempDir()
-	s := openAt(t, filepath.Join(dir, "objects.db"), objects.Options{})
-	head := gitops.Hash(strings.Repeat("d", 40))
-	for _, n := range []int{0, 100, 3 << 20} {
-		if err := s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: head, Pack: &broken{n, cut}}); !errors.Is(err, cut) {
-			t.Errorf("after %d bytes: %v", n, err)
-		}
-	}
-	left, err := filepath.Glob(filepath.Join(dir, "*incoming*"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("files left behind: %v, %v", left, err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	p := newPack()
-	if err := s.Receive(ctx, objects.Arrival{Source: "fleet", Head: p.revision("x"), Pack: bytes.NewReader(p.bytes())}); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-}
-
-func TestLargePackGoesThroughAFile(t *testing.T) {
-	s, _ := open(t, objects.Options{})
-	p := newPack()
-	noise := make([]byte, 3<<20)
-	f, err := os.Open("/dev/urandom")
+	before, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Read(noise); err != nil {
-		t.Fatal(err)
+	if got := arrive(t, s, p); got.Objects != 3 || got.New != 0 {
+		t.Errorf("%+v", got)
 	}
-	_ = f.Close()
-	head := p.revision(string(noise))
-	receive(t, s, head, p)
-	_, content, err := s.Object(t.Context(), hashOf(blobType, noise))
-	if err != nil || !bytes.Equal(content, noise) {
-		t.Fatalf("%d bytes, %v", len(content), err)
+	after, err := os.Stat(path)
+	if err != nil || !after.ModTime().Equal(before.ModTime()) {
+		t.Error("the file was written", err)
+	}
+	p.revision("x") // the same three again, in one pack
+	p.add(blobType, []byte("news"))
+	if got := arrive(t, s, p); got.New != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAnnouncedObjectsCanBeDeclined(t *testing.T) {
+	s, path := open(t, objects.Options{})
+	p := newPack()
+	p.revision("x")
+	asked := 0
+	enough := errors.New("too many for this way")
+	got, err := s.Receive(t.Context(), objects.Arrival{
+		Pack:      bytes.NewReader(p.bytes()),
+		Announced: func(n int) error { asked = n; return enough },
+	})
+	if !errors.Is(err, enough) || asked != 3 || got.Objects != 0 {
+		t.Errorf("%v, asked about %d, %+v", err, asked, got)
+	}
+	if n := count(t, s, path, "objects"); n != 0 {
+		t.Errorf("%d objects", n)
 	}
 }
 
@@ -313,17 +339,9 @@ func TestStoreStaysUnderItsLimit(t *testing.T) {
 	p := newPack()
 	first := p.revision("small")
 	receive(t, s, first, p)
-	noise := make([]byte, 2<<20)
-	f, err := os.Open("/dev/urandom")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Read(noise); err != nil {
-		t.Fatal(err)
-	}
-	_ = f.Close()
 	p = newPack()
-	err = s.Receive(t.Context(), objects.Arrival{Source: "fleet", Head: p.revision(string(noise)), Pack: bytes.NewReader(p.bytes())})
+	p.add(blobType, []byte(text(1, 2<<20)))
+	_, err := s.Receive(t.Context(), objects.Arrival{Pack: bytes.NewReader(p.bytes())})
 	wantReason(t, err, gitops.TooLarge)
 	info, err := os.Stat(path)
 	if err != nil || info.Size() > 1<<20 {
@@ -333,13 +351,16 @@ func TestStoreStaysUnderItsLimit(t *testing.T) {
 	receive(t, s, p.revision("still works", first), p)
 }
 
-func TestFullStoreMakesRoomOnce(t *testing.T) {
+func TestFullStoreMakesRoom(t *testing.T) {
 	tests := map[string]struct {
-		keep bool // the unused revision
-		want gitops.Reason
+		keep    bool // the unused revision
+		collect int  // collections before: the second may take what the first saw
+		want    gitops.Reason
 	}{
-		"unused objects go":  {},
-		"what is kept stays": {keep: true, want: gitops.TooLarge},
+		"of what no fetch waits for":        {collect: 1},
+		"of what another fetch waits for":   {},
+		"not of what is kept":               {keep: true, collect: 1, want: gitops.TooLarge},
+		"not of what is kept and came late": {keep: true, want: gitops.TooLarge},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -347,28 +368,38 @@ func TestFullStoreMakesRoomOnce(t *testing.T) {
 			p := newPack()
 			old := p.revision(text(1, 2<<20))
 			receive(t, s, old, p)
+			for range test.collect {
+				collect(t, s)
+			}
 			p = newPack()
 			receive(t, s, p.revision("small"), p)
-			// Nothing reaches the old revision any more, and the new one does not fit beside it.
+			// Nothing reaches the old revision any more, and the new one does not fit
+			// beside it.
 			p = newPack()
-			next := p.revision(text(2, 3<<20))
+			early := p.add(blobType, []byte(text(3, batchBytes)))
+			next := p.revision(text(2, 2<<20))
 			beats := 0
-			a := objects.Arrival{Source: "fleet", Head: next, Pack: bytes.NewReader(p.bytes()), Progress: func() { beats++ }}
+			a := objects.Arrival{Pack: bytes.NewReader(p.bytes()), Progress: func() { beats++ }}
 			if test.keep {
 				a.Keep = []gitops.Hash{old, "0123456789012345678901234567890123456789"}
 			}
-			err := s.Receive(t.Context(), a)
-			if gitops.ReasonOf(err) != test.want {
-				t.Fatalf("reason %q, want %q: %v", gitops.ReasonOf(err), test.want, err)
+			_, err := s.Receive(t.Context(), a)
+			wantReason(t, err, test.want)
+			if got := has(t, s, old) && whole(t, s, old); got != test.keep {
+				t.Errorf("the old revision is here: %v, want %v", got, test.keep)
 			}
-			for head, there := range map[gitops.Hash]bool{old: test.keep, next: !test.keep} {
-				if whole, err := s.Complete(t.Context(), head); err != nil || whole != there {
-					t.Errorf("%s is there: %v, %v; want %v", head.Short(), whole, err, there)
-				}
+			if got := has(t, s, next); got == test.keep {
+				t.Errorf("the new revision is here: %v, want %v", got, !test.keep)
 			}
-			if beats == 0 {
+			if !has(t, s, early) {
+				t.Error("what came earlier in the same pack made room for the rest")
+			}
+			if beats < 4 {
 				t.Error("nobody heard that it goes on")
 			}
 		})
 	}
 }
+
+// batchBytes is the content after which a batch is stored.
+const batchBytes = 1 << 20

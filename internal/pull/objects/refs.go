@@ -5,39 +5,110 @@ package objects
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
+// The names of refs.
 const (
 	headRef     = "head"
 	retainedRef = "retained/"
+	carriedRef  = "carried/"
 )
 
-// Advance moves the source's head to an object that is complete already. When
-// it is there, nothing is written: an idle node does not wear its flash.
+// ref is a row of the refs.
+type ref struct {
+	source, name string
+	id           id
+	proven       bool
+}
+
+// querier is the database or a transaction on it. There is one connection:
+// whoever holds a transaction must read through it.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// refs lists the refs of a source, or of all with "".
+func refs(ctx context.Context, q querier, source string) ([]ref, error) {
+	doing := "read the refs of the object store"
+	rows, err := q.QueryContext(ctx,
+		"SELECT source, name, id, proven FROM refs WHERE ?1 = '' OR source = ?1 ORDER BY source, name", source)
+	if err != nil {
+		return nil, storeFailed(doing, err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []ref
+	for rows.Next() {
+		var r ref
+		var raw []byte
+		if err := rows.Scan(&r.source, &r.name, &raw, &r.proven); err != nil {
+			return nil, storeFailed(doing, err)
+		}
+		r.id = id(raw)
+		out = append(out, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, storeFailed(doing, err)
+	}
+	return out, nil
+}
+
+func (s *Store) head(ctx context.Context, source string) (ref, bool, error) {
+	all, err := refs(ctx, s.db, source)
+	if err != nil {
+		return ref{}, false, err
+	}
+	n := slices.IndexFunc(all, func(r ref) bool { return r.source == source && r.name == headRef })
+	if n < 0 {
+		return ref{}, false, nil
+	}
+	return all[n], true, nil
+}
+
+// Head is the source's head. It is false when there is none, and after damage:
+// then its lineage has to be walked again.
+func (s *Store) Head(ctx context.Context, source string) (head gitops.Hash, ok bool, err error) {
+	defer s.quarantine(ctx, &err)
+	r, ok, err := s.head(ctx, source)
+	if err != nil || !ok || !r.proven {
+		return "", false, err
+	}
+	return r.id.hash(), true, nil
+}
+
+// Advance moves the source's head to a tip whose Lineage was found whole. When
+// it is there, nothing is written: an idle node does not wear its flash. A tip
+// that was not walked since objects were last taken out is refused.
 func (s *Store) Advance(ctx context.Context, source string, head gitops.Hash) (err error) {
 	defer s.quarantine(ctx, &err)
 	i, err := parseID(head)
 	if err != nil {
 		return err
 	}
-	return setRef(ctx, s.db, source, headRef, i)
-}
-
-func setRef(ctx context.Context, q querier, source, name string, i id) error {
-	var n int
-	err := q.QueryRowContext(ctx,
-		"SELECT count(*) FROM refs WHERE source = ? AND name = ? AND id = ?", source, name, i[:]).Scan(&n)
+	r, ok, err := s.head(ctx, source)
+	if err != nil || ok && r.id == i && r.proven {
+		return err
+	}
+	release, err := s.change(ctx)
 	if err != nil {
-		return storeFailed("read a ref of the object store", err)
+		return err
 	}
-	if n == 1 {
-		return nil
+	defer release()
+	if !s.walked.holds(i) {
+		return &gitops.Error{
+			Reason:  gitops.Incomplete,
+			Message: fmt.Sprintf("move the head of source %s to %s: objects were removed since its history was looked at", source, head),
+			Remedy:  "the next poll looks at it again",
+		}
 	}
-	_, err = q.ExecContext(ctx,
-		"INSERT OR REPLACE INTO refs (source, name, id) VALUES (?, ?, ?)", source, name, i[:])
+	_, err = s.db.ExecContext(ctx,
+		"INSERT OR REPLACE INTO refs (source, name, id, proven) VALUES (?, ?, ?, 1)", source, headRef, i[:])
 	if err != nil {
 		return storeFailed("move a ref of the object store", err)
 	}
@@ -45,43 +116,24 @@ func setRef(ctx context.Context, q querier, source, name string, i id) error {
 }
 
 // Heads lists what may be told to a server as present: the heads and retained
-// revisions of all sources, each once and complete.
+// revisions of all sources that are here, each once. What is below them may be
+// missing in part.
 func (s *Store) Heads(ctx context.Context) (heads []gitops.Hash, err error) {
 	defer s.quarantine(ctx, &err)
-	roots, err := roots(ctx, s.db)
+	all, err := refs(ctx, s.db, "")
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range roots {
-		ok, err := s.complete(ctx, s.db, i)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			heads = append(heads, i.hash())
+	for _, r := range all {
+		if h := r.id.hash(); !strings.HasPrefix(r.name, carriedRef) && !slices.Contains(heads, h) {
+			heads = append(heads, h)
 		}
 	}
-	return heads, nil
-}
-
-func roots(ctx context.Context, q querier) ([]id, error) {
-	rows, err := q.QueryContext(ctx, "SELECT DISTINCT id FROM refs ORDER BY id")
+	lost, err := s.Absent(ctx, heads)
 	if err != nil {
-		return nil, storeFailed("read the refs of the object store", err)
+		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
-	var out []id
-	for rows.Next() {
-		var raw []byte
-		if err := rows.Scan(&raw); err != nil {
-			return nil, storeFailed("read the refs of the object store", err)
-		}
-		out = append(out, id(raw))
-	}
-	if err := rows.Err(); err != nil {
-		return nil, storeFailed("read the refs of the object store", err)
-	}
-	return out, nil
+	return slices.DeleteFunc(heads, func(h gitops.Hash) bool { return slices.Contains(lost, h) }), nil
 }
 
 // Retain names the revisions of a source that must stay readable, in place of
@@ -93,78 +145,90 @@ func (s *Store) Retain(ctx context.Context, source string, revisions []gitops.Ha
 	if err != nil {
 		return err
 	}
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return storeFailed("retain revisions", err)
+	named := make(map[string]id, len(want))
+	for _, i := range want {
+		named[retainedRef+string(i.hash())] = i
 	}
-	defer func() { _ = tx.Rollback() }()
-	if err := retain(ctx, tx, source, want); err != nil {
-		return err
-	}
-	// Where nothing changed, SQLite writes nothing.
-	if err := tx.Commit(); err != nil {
-		return storeFailed("retain revisions", err)
-	}
-	return nil
+	return s.replaceRefs(ctx, source, retainedRef, named)
 }
 
-func parseIDs(hashes []gitops.Hash) ([]id, error) {
-	out := make([]id, 0, len(hashes))
-	for _, h := range hashes {
+// Carry keeps named refs of a source (refs/edgeagent/*) beside its head, in
+// place of those kept before. What they name must be here.
+func (s *Store) Carry(ctx context.Context, source string, carried map[string]gitops.Hash) (err error) {
+	defer s.quarantine(ctx, &err)
+	named := make(map[string]id, len(carried))
+	for name, h := range carried {
 		i, err := parseID(h)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out = append(out, i)
+		a, err := s.locate(ctx, i)
+		if err != nil {
+			return err
+		}
+		if !a.here() {
+			return errors.Join(fmt.Errorf("keep ref %s", name), absent(i))
+		}
+		named[carriedRef+name] = i
 	}
-	return out, nil
+	return s.replaceRefs(ctx, source, carriedRef, named)
 }
 
-func retain(ctx context.Context, tx *sql.Tx, source string, want []id) error {
-	have, err := retained(ctx, tx, source)
+// Carried is what Carry kept.
+func (s *Store) Carried(ctx context.Context, source string) (carried map[string]gitops.Hash, err error) {
+	defer s.quarantine(ctx, &err)
+	all, err := refs(ctx, s.db, source)
+	if err != nil {
+		return nil, err
+	}
+	carried = map[string]gitops.Hash{}
+	for _, r := range all {
+		if name, ok := strings.CutPrefix(r.name, carriedRef); ok && r.source == source {
+			carried[name] = r.id.hash()
+		}
+	}
+	return carried, nil
+}
+
+// replaceRefs makes named the only refs of a source with a prefix, of those
+// whose object is here. Where nothing changes, SQLite writes nothing.
+func (s *Store) replaceRefs(ctx context.Context, source, prefix string, named map[string]id) error {
+	release, err := s.change(ctx)
 	if err != nil {
 		return err
 	}
-	for _, i := range have {
-		if slices.Contains(want, i) {
+	defer release()
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return storeFailed("keep revisions", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	have, err := refs(ctx, tx, source)
+	if err != nil {
+		return err
+	}
+	for _, r := range have {
+		if r.source != source || !strings.HasPrefix(r.name, prefix) {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM refs WHERE source = ? AND name = ?",
-			source, retainedRef+string(i.hash())); err != nil {
-			return storeFailed("retain revisions", err)
+		if i, ok := named[r.name]; ok && i == r.id {
+			delete(named, r.name)
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM refs WHERE source = ? AND name = ?", source, r.name); err != nil {
+			return storeFailed("keep revisions", err)
 		}
 	}
-	for _, i := range want {
-		if slices.Contains(have, i) {
-			continue
-		}
+	for name, i := range named {
 		if _, err := tx.ExecContext(ctx,
-			"INSERT OR IGNORE INTO refs (source, name, id) SELECT ?, ?, id FROM objects WHERE id = ?",
-			source, retainedRef+string(i.hash()), i[:]); err != nil {
-			return storeFailed("retain revisions", err)
+			"INSERT INTO refs (source, name, id) SELECT ?, ?, id FROM objects WHERE id = ?", source, name, i[:]); err != nil {
+			return storeFailed("keep revisions", err)
 		}
+	}
+	if err := tx.Commit(); err != nil {
+		return storeFailed("keep revisions", err)
 	}
 	return nil
-}
-
-func retained(ctx context.Context, tx *sql.Tx, source string) ([]id, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT id FROM refs WHERE source = ? AND name <> ?", source, headRef)
-	if err != nil {
-		return nil, storeFailed("read the retained revisions", err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []id
-	for rows.Next() {
-		var raw []byte
-		if err := rows.Scan(&raw); err != nil {
-			return nil, storeFailed("read the retained revisions", err)
-		}
-		out = append(out, id(raw))
-	}
-	if err := rows.Err(); err != nil {
-		return nil, storeFailed("read the retained revisions", err)
-	}
-	return out, nil
 }
 
 // Remove forgets a source. Its objects go at the next collection.

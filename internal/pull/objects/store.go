@@ -5,13 +5,11 @@ package objects
 import (
 	"context"
 	"database/sql"
-	_ "embed"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"modernc.org/sqlite"
@@ -19,22 +17,16 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-//go:embed schema.sql
-var schema string
-
-// schemaVersion is the user_version of the file that this program writes.
-const schemaVersion = 1
-
 // Options are the limits of a store. A zero field takes its default.
 type Options struct {
 	MaxBytes  int64 // of the file: 1 GiB
-	MaxObject int64 // of one object, inflated: 32 MiB
+	MaxObject int64 // of one object, inflated: 16 MiB, of which a few copies are in memory for a moment
 	MaxPack   int64 // of one received pack: 512 MiB
 }
 
 const (
 	defaultMaxBytes  = 1 << 30
-	defaultMaxObject = 32 << 20
+	defaultMaxObject = 16 << 20
 	defaultMaxPack   = 512 << 20
 )
 
@@ -54,14 +46,16 @@ func (o Options) withDefaults() Options {
 // Store is an open object store. Its methods may be called from several
 // goroutines: they take turns on the one connection.
 type Store struct {
-	db   *sql.DB
-	path string
-	opts Options
-	enc  *zstd.Encoder
-	dec  *zstd.Decoder
-	// changing is held by whoever adds or collects objects: a collection that
-	// ran beside an arrival would take what the arrival links to.
+	db    *sql.DB
+	path  string
+	opts  Options
+	enc   *zstd.Encoder
+	dec   *zstd.Decoder
+	reads statements
+	// changing is held by whoever collects objects or moves a ref: a collection
+	// beside it would take what the ref is about to name.
 	changing chan struct{}
+	walked   proofs
 	// movedAside is where an unreadable file went at Open.
 	movedAside string
 }
@@ -132,7 +126,7 @@ func open(path string, opts Options) (*Store, error) {
 		return nil, storeFailed("open the object store "+path, err)
 	}
 	db.SetMaxOpenConns(1)
-	s := &Store{db: db, path: path, opts: opts, changing: make(chan struct{}, 1)}
+	s := &Store{db: db, path: path, opts: opts, changing: make(chan struct{}, 1), walked: proofs{tips: map[id]struct{}{}}}
 	if err := s.prepare(); err != nil {
 		_ = db.Close()
 		return nil, err
@@ -159,81 +153,6 @@ func dsn(path string, fresh bool) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
-func (s *Store) prepare() error {
-	doing := "open the object store " + s.path
-	// In exclusive locking mode the lock of this empty transaction is kept
-	// until Close: a second opener fails here.
-	for _, q := range []string{"BEGIN EXCLUSIVE", "COMMIT"} {
-		if _, err := s.db.Exec(q); err != nil {
-			return storeFailed(doing, err)
-		}
-	}
-	var version, pageSize int64
-	if err := s.db.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
-		return storeFailed(doing, err)
-	}
-	switch {
-	case version > schemaVersion:
-		return &gitops.Error{
-			Reason:  gitops.StoreFailed,
-			Message: fmt.Sprintf("%s: it has format %d, this version reads up to %d", doing, version, schemaVersion),
-			Remedy:  "install the newer version again, or remove the file: it is fetched again",
-		}
-	case version == 0:
-		if err := s.create(); err != nil {
-			return err
-		}
-	}
-	if err := s.db.QueryRow("PRAGMA page_size").Scan(&pageSize); err != nil {
-		return storeFailed(doing, err)
-	}
-	if _, err := s.db.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", s.opts.MaxBytes/pageSize)); err != nil {
-		return storeFailed(doing, err)
-	}
-	if err := s.clean(); err != nil {
-		return err
-	}
-	return s.prepareCodec()
-}
-
-// clean removes the file of a pack whose process was killed before it could
-// take the name away. The lock says that nobody else uses it.
-func (s *Store) clean() error {
-	left, err := filepath.Glob(escapeGlob(s.path) + incoming)
-	if err != nil {
-		return storeFailed("clean up beside the object store "+s.path, err)
-	}
-	for _, name := range left {
-		if err := os.Remove(name); err != nil {
-			return storeFailed("clean up beside the object store "+s.path, err)
-		}
-	}
-	return nil
-}
-
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
-}
-
-func (s *Store) create() error {
-	doing := "create the object store " + s.path
-	tx, err := s.db.Begin()
-	if err != nil {
-		return storeFailed(doing, err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.Exec(schema); err != nil {
-		return storeFailed(doing, err)
-	}
-	if _, err := tx.Exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil {
-		return storeFailed(doing, err)
-	}
-	if err := tx.Commit(); err != nil {
-		return storeFailed(doing, err)
-	}
-	return nil
-}
-
 // MovedAside is where Open put a file that it could not read, "" when it
 // could: every source is then fetched again in full.
 func (s *Store) MovedAside() string { return s.movedAside }
@@ -241,13 +160,15 @@ func (s *Store) MovedAside() string { return s.movedAside }
 // Close releases the file.
 func (s *Store) Close() error {
 	s.dec.Close()
+	_ = s.reads.object.Close()
+	_ = s.reads.place.Close()
 	if err := s.db.Close(); err != nil {
 		return storeFailed("close the object store "+s.path, err)
 	}
 	return nil
 }
 
-// change takes the right to add or collect objects.
+// change takes the right to move a ref or collect objects.
 func (s *Store) change(ctx context.Context) (release func(), err error) {
 	select {
 	case s.changing <- struct{}{}:

@@ -93,19 +93,7 @@ func TestOpen(t *testing.T) {
 	})
 	t.Run("a path with odd characters", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "a b?c#d%41[x]*.db")
-		left, kept := path+"-incoming-123", path[:len(path)-3]+"-incoming-123"
-		for _, name := range []string{left, kept} {
-			if err := os.WriteFile(name, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
 		openAt(t, path, objects.Options{})
-		if _, err := os.Stat(left); err == nil {
-			t.Error("what a killed process left is still there")
-		}
-		if _, err := os.Stat(kept); err != nil {
-			t.Error(err)
-		}
 		if _, err := os.Stat(path); err != nil {
 			t.Error(err)
 		}
@@ -157,8 +145,8 @@ func TestDamagedFileIsReplacedAtTheNextOpen(t *testing.T) {
 	if s = openAt(t, path, objects.Options{}); s.MovedAside() != "" {
 		t.Error("the new file was moved aside too")
 	}
-	if ok, err := s.Complete(t.Context(), head); !ok || err != nil {
-		t.Error(ok, err)
+	if !whole(t, s, head) {
+		t.Error("the head is not whole")
 	}
 }
 
@@ -185,47 +173,59 @@ func TestDamagedObjectIsFetchedAgain(t *testing.T) {
 				wantReason(t, err, gitops.Corrupt)
 				_, _, err = s.Object(t.Context(), bad)
 				wantReason(t, err, gitops.Incomplete)
-				if ok, err := s.Complete(t.Context(), head); ok || err != nil {
-					t.Fatalf("complete: %v, %v", ok, err)
+				if h, ok, err := s.Head(t.Context(), "fleet"); ok || err != nil {
+					t.Fatalf("still proven: %v, %v, %v", h, ok, err)
 				}
-				if heads, err := s.Heads(t.Context()); len(heads) > 0 || err != nil {
-					t.Fatalf("still offered to servers: %v, %v", heads, err)
+				if whole(t, s, head) {
+					t.Fatal("whole without " + bad)
 				}
+				// No collection takes what a head that is not proven may need.
+				collect(t, s)
+				collect(t, s)
 				receive(t, s, head, p)
-				if ok, err := s.Complete(t.Context(), head); !ok || err != nil {
-					t.Fatalf("complete after the fetch: %v, %v", ok, err)
+				if !whole(t, s, head) {
+					t.Fatal("not whole after the fetch")
 				}
-				if _, _, err := s.Object(t.Context(), bad); err != nil {
-					t.Fatal(err)
+				if h, ok, err := s.Head(t.Context(), "fleet"); h != head || !ok || err != nil {
+					t.Fatal(h, ok, err)
 				}
-				if n := count(t, s, path, "suspects"); n > 0 {
-					t.Error("the damage is still remembered")
+				if n := count(t, s, path, "objects"); n != 3 {
+					t.Errorf("%d objects", n)
 				}
 			})
 		}
 	}
 }
 
-func TestDamageOfOneSourceDoesNotBlockAnother(t *testing.T) {
+func TestHeadAfterDamageIsProvenAnew(t *testing.T) {
 	s, path := open(t, objects.Options{})
 	a, b := newPack(), newPack()
 	headA, headB := a.revision("of a"), b.revision("of b")
 	receive(t, s, headA, a)
-	if err := s.Receive(t.Context(), objects.Arrival{Source: "other", Head: headB, Pack: bytes.NewReader(b.bytes())}); err != nil {
+	arrive(t, s, b)
+	advance(t, s, "other", headB)
+	if err := s.Retain(t.Context(), "other", []gitops.Hash{headB}); err != nil {
 		t.Fatal(err)
 	}
 	bad := hashOf(blobType, []byte("of b"))
 	s = change(t, s, path, "UPDATE objects SET data = x'00' WHERE id = x'"+string(bad)+"'")
 	_, _, err := s.Object(t.Context(), bad)
 	wantReason(t, err, gitops.Corrupt)
-	if ok, err := s.Complete(t.Context(), headA); !ok || err != nil {
-		t.Errorf("a: %v, %v", ok, err)
+	for _, source := range []string{"fleet", "other"} {
+		if _, ok, err := s.Head(t.Context(), source); ok || err != nil {
+			t.Errorf("%s: %v, %v", source, ok, err)
+		}
 	}
-	if ok, err := s.Complete(t.Context(), headB); ok || err != nil {
-		t.Errorf("b: %v, %v", ok, err)
+	if lost := below(t, s, headB, 9); len(lost) != 1 || lost[0].ID != bad || lost[0].Path != "a.yaml" {
+		t.Errorf("missing: %v", lost)
 	}
-	next := newPack()
-	receive(t, s, next.revision("of a, again", headA), next)
+	advance(t, s, "fleet", headA)
+	if _, ok, err := s.Head(t.Context(), "fleet"); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	if heads, err := s.Heads(t.Context()); len(heads) != 2 || err != nil {
+		t.Errorf("heads %v, %v", heads, err)
+	}
 }
 
 func TestObjectOverALoweredLimitIsNotRead(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	askAbilities = "ask what the server can do"
 	// maxAbilities bounds the list in bytes: Git's own has 140, GitHub's 200.
 	maxAbilities = 16 << 10
 	serviceLine  = "# service=git-upload-pack"
@@ -43,17 +42,17 @@ func readAbilities(r io.Reader, prefixes []string, limit int64) (a abilities, re
 	kind, first, err := in.next()
 	if err == nil && kind == line && bytes.HasPrefix(first, []byte("# service=")) {
 		if string(first) != serviceLine {
-			return a, nil, notGit(askAbilities, "the answer is of another service")
+			return a, nil, notGit("the answer is of another service")
 		}
 		if kind, _, err = in.next(); err == nil && kind != flush {
-			return a, nil, notGit(askAbilities, "the name of the service is not followed by a flush")
+			return a, nil, notGit("the name of the service is not followed by a flush")
 		}
 		if err == nil {
 			kind, first, err = in.next()
 		}
 	}
 	if err != nil {
-		return a, nil, listFailed(askAbilities, fewerRefs, err, limit)
+		return a, nil, listFailed(fewerRefs, err, limit)
 	}
 	version, named := bytes.CutPrefix(first, []byte("version "))
 	switch {
@@ -64,12 +63,12 @@ func readAbilities(r io.Reader, prefixes []string, limit int64) (a abilities, re
 		return a, nil, err
 	case string(version) == "1": // v0 with a line in front
 		if kind, first, err = in.next(); err != nil {
-			return a, nil, listFailed(askAbilities, fewerRefs, err, limit)
+			return a, nil, listFailed(fewerRefs, err, limit)
 		}
 		return readV0(in, kind, first, prefixes)
 	}
 	return a, nil, failed(gitops.UnsupportedServer, "use a server that speaks Git protocol v2",
-		"%s: it speaks version %q of the protocol", askAbilities, printable(string(version), 20))
+		"it speaks version %q of the protocol", printable(string(version), 20))
 }
 
 func readV2(in *lines) (abilities, error) {
@@ -78,7 +77,7 @@ func readV2(in *lines) (abilities, error) {
 	for {
 		kind, content, err := in.next()
 		if err != nil {
-			return abilities{}, listFailed(askAbilities, "check the URL", err, in.limit)
+			return abilities{}, listFailed("check the URL", err, in.limit)
 		}
 		switch kind {
 		case line:
@@ -86,7 +85,7 @@ func readV2(in *lines) (abilities, error) {
 		case flush:
 			return v2Abilities(said)
 		default:
-			return abilities{}, notGit(askAbilities, "a mark is where an ability should be")
+			return abilities{}, notGit("a mark is where an ability should be")
 		}
 	}
 }
@@ -97,7 +96,7 @@ func v2Abilities(said []string) (abilities, error) {
 	for _, s := range said {
 		key, value, _ := strings.Cut(s, "=")
 		if !isKey(key) || !isText(value) {
-			return abilities{}, notGit(askAbilities, "a line is no ability")
+			return abilities{}, notGit("a line is no ability")
 		}
 		switch key {
 		case "agent":
@@ -119,13 +118,13 @@ func v2Abilities(said []string) (abilities, error) {
 		case "object-format":
 			// Without the line it is SHA-1, and so it need not be asked for.
 			if value != "sha1" {
-				return abilities{}, sha256Repository(askAbilities)
+				return abilities{}, sha256Repository()
 			}
 		}
 	}
 	if !a.lsRefs || !a.fetch {
 		return abilities{}, failed(gitops.UnsupportedServer, "update the Git server",
-			"%s: it has neither refs nor objects to give", askAbilities)
+			"it has neither refs nor objects to give")
 	}
 	return a, nil
 }

@@ -62,7 +62,7 @@ func statusError(doing string, resp *http.Response, who login) *gitops.Error {
 	case code == http.StatusNetworkAuthenticationRequired:
 		return failed(gitops.CaptivePortal, "log in to the network", "%s: the answer is %s", doing, status)
 	case code == http.StatusProxyAuthRequired:
-		return failed(gitops.Auth, "put the proxy's credentials into its URL", "%s: the proxy's answer is %s", doing, status)
+		return failed(gitops.Auth, "use a proxy that knows the node by its address", "%s: the proxy's answer is %s", doing, status)
 	case code == http.StatusUnauthorized && who == login{}:
 		return failed(gitops.Auth, "set usernameFile and passwordFile", "%s: the answer is %s", doing, status)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:

@@ -64,9 +64,7 @@ func (s *git) learn(a *abilities) {
 	s.mu.Lock()
 	s.can = a
 	s.mu.Unlock()
-	if a != nil {
-		s.keep()
-	}
+	s.keep()
 }
 
 func (s *git) server() Server {
@@ -111,7 +109,6 @@ func deref(refs *Refs) Refs {
 
 // greet learns what the server can do. Refs are those of a v0 server.
 func (s *git) greet(g *guard, doing string, prefixes []string) (*Refs, error) {
-	s.learn(nil)
 	x, err := s.transport.greet(g, doing)
 	if err != nil {
 		return nil, err
@@ -177,7 +174,7 @@ func (s *git) pack(g *guard, doing string, r Request) (*Pack, error) {
 	body, err := make(r, can, agent)
 	if err != nil {
 		g.end()
-		return nil, err
+		return nil, named(doing, err)
 	}
 	x, err := s.transport.ask(g, doing, can.protocol == 2, body)
 	if err != nil {
@@ -238,18 +235,20 @@ func (s *git) tell(doing string, in *answer, err error) error {
 		}
 	}
 	empty := in.got == 0 && errors.Is(err, io.ErrUnexpectedEOF)
-	err = linkFailed(in.guard.ctx, doing, err, s.cfg.Now())
-	e, ok := errors.AsType[*gitops.Error](err)
-	if !ok {
-		return err
-	}
-	if !strings.HasPrefix(e.Message, doing) {
-		e = failed(e.Reason, e.Remedy, "%s: %s", doing, e.Message)
-	}
-	if empty && e.Err == nil {
+	err = named(doing, linkFailed(in.guard.ctx, doing, err, s.cfg.Now()))
+	if e, ok := errors.AsType[*gitops.Error](err); ok && empty && e.Err == nil {
 		e.Err = errEmpty
 	}
-	return e
+	return err
+}
+
+// named says what was done with which place, where an error does not.
+func named(doing string, err error) error {
+	e, ok := errors.AsType[*gitops.Error](err)
+	if !ok || strings.HasPrefix(e.Message, doing) {
+		return err
+	}
+	return failed(e.Reason, e.Remedy, "%s: %s", doing, e.Message)
 }
 
 // errEmpty is the cause where an answer ended before its first byte: so does

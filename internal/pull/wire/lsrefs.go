@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	askRefs   = "read the refs"
 	fewerRefs = "use a repository, or a mirror of it, with fewer refs"
 	tagPrefix = "refs/tags/"
 )
@@ -34,7 +33,7 @@ func lsRefsRequest(prefixes []string) ([]byte, error) {
 	}
 	for _, p := range prefixes {
 		if !isRefText(p) || len(p) > maxRefName {
-			return nil, fmt.Errorf("ask for refs: no ref begins with %q", printable(p, 80))
+			return nil, badConfig("ask for refs: no ref begins with %q", printable(p, 80))
 		}
 		req = appendLine(req, "ref-prefix %s", p)
 	}
@@ -50,11 +49,11 @@ func readLsRefs(r io.Reader, prefixes []string, limit int64) (Refs, error) {
 		kind, content, err := in.next()
 		switch {
 		case err != nil:
-			return Refs{}, listFailed(askRefs, fewerRefs, err, limit)
+			return Refs{}, listFailed(fewerRefs, err, limit)
 		case kind == flush:
 			return Refs{List: refs.list}, nil
 		case kind != line:
-			return Refs{}, notGit(askRefs, "a mark is where a ref should be")
+			return Refs{}, notGit("a mark is where a ref should be")
 		}
 		if err := refs.addLine(string(content)); err != nil {
 			return Refs{}, err
@@ -94,7 +93,7 @@ func (l *refList) addLine(s string) error {
 			continue
 		}
 		if ref.Peeled != "" {
-			return notGit(askRefs, "a ref is peeled twice")
+			return notGit("a ref is peeled twice")
 		}
 		if ref.Peeled, err = refHash(value); err != nil {
 			return err
@@ -108,10 +107,10 @@ func (l *refList) add(ref Ref) error {
 		return nil
 	}
 	if !isRefName(ref.Name) {
-		return notGit(askRefs, fmt.Sprintf("%q is not the name of a ref", printable(ref.Name, 80)))
+		return notGit(fmt.Sprintf("%q is not the name of a ref", printable(ref.Name, 80)))
 	}
 	if _, twice := l.names[ref.Name]; twice {
-		return notGit(askRefs, fmt.Sprintf("%q comes twice", ref.Name))
+		return notGit(fmt.Sprintf("%q comes twice", ref.Name))
 	}
 	// The strings were cut from a line that need not stay in memory whole.
 	ref.Name = strings.Clone(ref.Name)
@@ -138,9 +137,9 @@ func refHash(s string) (gitops.Hash, error) {
 	case hash.Valid() && strings.Trim(s, "0") != "":
 		return hash, nil
 	case len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "":
-		return "", sha256Repository(askRefs)
+		return "", sha256Repository()
 	}
-	return "", notGit(askRefs, "a line is neither a ref nor an end")
+	return "", notGit("a line is neither a ref nor an end")
 }
 
 // maxRefName bounds a name: what Git can keep as a file.

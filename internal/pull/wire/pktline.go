@@ -57,7 +57,8 @@ func (l *lines) next() (packet, []byte, error) {
 	return line, content, nil
 }
 
-// raw is next for content whose last byte means something.
+// raw is next for content whose last byte means something. Beside an error it
+// returns as much of the content as came.
 func (l *lines) raw() (packet, []byte, error) {
 	if l.spent > l.limit {
 		return 0, nil, errTooLong
@@ -80,8 +81,8 @@ func (l *lines) raw() (packet, []byte, error) {
 		return responseEnd, nil, nil
 	}
 	l.buf = slices.Grow(l.buf[:0], int(n)-4)[:n-4]
-	if err := l.read(l.buf); err != nil {
-		return 0, nil, err
+	if read, err := io.ReadFull(l.r, l.buf); err != nil {
+		return 0, l.buf[:read], noEnd(err)
 	}
 	if said, ok := strings.CutPrefix(string(l.buf[:min(len(l.buf), maxSaid)]), "ERR "); ok {
 		return 0, nil, serverSaid(said)
@@ -91,6 +92,11 @@ func (l *lines) raw() (packet, []byte, error) {
 
 func (l *lines) read(b []byte) error {
 	_, err := io.ReadFull(l.r, b)
+	return noEnd(err)
+}
+
+// noEnd is an end in the middle of an answer.
+func noEnd(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
@@ -112,32 +118,35 @@ func appendDelim(to []byte) []byte { return append(to, "0001"...) }
 // maxSaid is how much of an error that the server put into words is looked at.
 const maxSaid = 1000
 
+// The errors here say what is wrong with an answer. What was asked, and of
+// whom, is put before that where it is known.
+
 // serverSaid is an error that the server put into words.
 func serverSaid(text string) error {
 	text = printable(text, 200)
 	if strings.Contains(text, "not our ref") || strings.HasPrefix(text, "unknown ref") {
-		return failed(gitops.RefMissing, "check the ref; it may have moved just now", "ask the repository: the server says %q", text)
+		return failed(gitops.RefMissing, "check the ref; it may have moved just now", "the server says %q", text)
 	}
-	return failed(gitops.ServerError, "look at the server's log", "ask the repository: the server says %q", text)
+	return failed(gitops.ServerError, "look at the server's log", "the server says %q", text)
 }
 
 // notGit is an answer to the first questions that no Git server gives.
-func notGit(doing, how string) error {
-	return failed(gitops.NotGit, "check the URL: it must name a Git repository", "%s: %s", doing, how)
+func notGit(how string) error {
+	return failed(gitops.NotGit, "check the URL: it must name a Git repository", "%s", how)
 }
 
 // sha256Repository is a repository whose ids this program cannot read.
-func sha256Repository(doing string) error {
-	return failed(gitops.UnsupportedServer, "use a repository with SHA-1 object ids", "%s: the repository uses SHA-256", doing)
+func sha256Repository() error {
+	return failed(gitops.UnsupportedServer, "use a repository with SHA-1 object ids", "the repository uses SHA-256")
 }
 
 // listFailed gives an error of lines its reason, where a list is read.
-func listFailed(doing, remedy string, err error, limit int64) error {
+func listFailed(remedy string, err error, limit int64) error {
 	switch {
 	case errors.Is(err, errTooLong):
-		return failed(gitops.TooLarge, remedy, "%s: the answer has more than %d bytes", doing, limit)
+		return failed(gitops.TooLarge, remedy, "the answer has more than %d bytes", limit)
 	case errors.Is(err, errNotALine):
-		return notGit(doing, "the answer is "+errNotALine.Error())
+		return notGit("the answer is " + errNotALine.Error())
 	}
 	return err
 }

@@ -109,10 +109,15 @@ func (p *packReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// packet returns the pack's part of the next packet, nothing if it has none.
+// packet returns the pack's part of the next packet, nothing if it has none. A
+// packet holds 64 kB at most, and a link may be cut in each: what came of it is
+// returned beside the error.
 func (p *packReader) packet() ([]byte, error) {
 	kind, content, err := p.in.raw()
 	switch {
+	case err != nil && len(content) > 1 && content[0] == 1:
+		p.got += int64(len(content) - 1)
+		return content[1:], packFailed(err)
 	case err != nil:
 		return nil, packFailed(err)
 	case kind == flush && p.got == 0:
@@ -133,7 +138,7 @@ func (p *packReader) packet() ([]byte, error) {
 		p.in.refund(len(content) + 5)
 		if p.got += int64(len(content)); p.limit > 0 && p.got > p.limit {
 			return nil, failed(gitops.TooLarge, "ask for less at once, or use a smaller repository",
-				"fetch: the pack has more than %d bytes", p.limit)
+				"the pack has more than %d bytes", p.limit)
 		}
 		return content, nil
 	case 2:
@@ -153,7 +158,7 @@ func packFailed(err error) error {
 	switch {
 	case errors.Is(err, errTooLong):
 		return failed(gitops.TooLarge, "look at what the server does: it may be stuck",
-			"fetch: the answer has more than %d bytes beside the pack", maxAside)
+			"the answer has more than %d bytes beside the pack", maxAside)
 	case errors.Is(err, errNotALine):
 		return notAPack("it is " + errNotALine.Error())
 	}
@@ -161,14 +166,14 @@ func packFailed(err error) error {
 }
 
 func notAPack(how string) error {
-	return failed(gitops.ServerError, "look at the server's log", "fetch: the server's answer is not a pack: %s", how)
+	return failed(gitops.ServerError, "look at the server's log", "the server's answer is not a pack: %s", how)
 }
 
 // unknownSection is a part of an answer that was not asked for.
 func unknownSection(name string) error {
 	if name == "packfile-uris" {
 		return failed(gitops.UnsupportedServer, "set uploadpack.blobPackfileUri off on the server",
-			"fetch: the server wants objects to be got from elsewhere")
+			"the server wants objects to be got from elsewhere")
 	}
 	return notAPack("it has an unknown section")
 }

@@ -30,6 +30,7 @@ func newFleet(t testing.TB) fleet {
 	f := fleet{t, filepath.Join(t.TempDir(), "fleet.git")}
 	f.git("", "init", "-q", "--bare", "-b", "main", f.dir)
 	f.git("", "-C", f.dir, "config", "uploadpack.allowFilter", "true")
+	f.git("", "-C", f.dir, "config", "core.fsync", "none")
 	var in bytes.Buffer
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 12 {

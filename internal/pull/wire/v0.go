@@ -26,7 +26,7 @@ func readV0(in *lines, kind packet, content []byte, prefixes []string) (abilitie
 			return a, refs, nil
 		case line:
 		default:
-			return a, nil, notGit(askRefs, "a mark is where a ref should be")
+			return a, nil, notGit("a mark is where a ref should be")
 		}
 		var err error
 		if first {
@@ -40,7 +40,7 @@ func readV0(in *lines, kind packet, content []byte, prefixes []string) (abilitie
 			return a, nil, err
 		}
 		if kind, content, err = in.next(); err != nil {
-			return a, nil, listFailed(askRefs, fewerRefs, err, in.limit)
+			return a, nil, listFailed(fewerRefs, err, in.limit)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func (l *refList) addV0(s string, refs *Refs, first bool) error {
 		return nil
 	}
 	if l.asked(tag) {
-		return notGit(askRefs, "a peeled tag does not follow its tag")
+		return notGit("a peeled tag does not follow its tag")
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func v0Abilities(said []string) (abilities, error) {
 	size := 0
 	for _, s := range said {
 		if size += len(s) + 1; size > maxAbilities || !isText(s) {
-			return abilities{}, notGit(askAbilities, "a word behind the first ref is no ability")
+			return abilities{}, notGit("a word behind the first ref is no ability")
 		}
 		key, value, _ := strings.Cut(s, "=")
 		switch key {
@@ -96,7 +96,7 @@ func v0Abilities(said []string) (abilities, error) {
 			a.agent = value
 		case "object-format":
 			if value != "sha1" {
-				return abilities{}, sha256Repository(askAbilities)
+				return abilities{}, sha256Repository()
 			}
 		}
 	}
@@ -111,7 +111,7 @@ func v0Request(r Request, a abilities, agent string) ([]byte, error) {
 	}
 	if !a.sideband {
 		return nil, failed(gitops.UnsupportedServer, "update the Git server",
-			"fetch: the server is too old: it cannot do side-band-64k")
+			"the server is too old: it cannot do side-band-64k")
 	}
 	words := " side-band-64k"
 	for _, word := range []struct {

@@ -74,7 +74,7 @@ func (f Fleet) write(w *bufio.Writer) {
 	perFolder := int(f.Bytes / int64(f.Folders))
 	files := max(1, (perFolder+mostPerFile-1)/mostPerFile)
 	file := func(folder, n int) {
-		content := randomConfigMap(random, folder, n, perFolder/files)
+		content := randomConfigMap(random, fmt.Sprintf("fleet-%d-node-%04d-%02d", f.Commits, folder, n), perFolder/files)
 		fmt.Fprintf(w, "M 100644 inline %s/cm-%02d.yaml\ndata %d\n%s\n", f.Folder(folder), n, len(content), content)
 	}
 	commit := func(n int, message string) {
@@ -101,8 +101,8 @@ func stamp(n int) string {
 
 // randomConfigMap is a manifest of about size bytes that compresses no better
 // than certificates and images do.
-func randomConfigMap(random *rand.Rand, folder, n, size int) string {
-	head := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: node-%04d-%02d\n  namespace: default\ndata:\n  content: ", folder, n)
+func randomConfigMap(random *rand.Rand, name string, size int) string {
+	head := "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: " + name + "\n  namespace: default\ndata:\n  content: "
 	raw := make([]byte, max(1, (size-len(head))*3/4))
 	for i := range raw {
 		raw[i] = byte(random.Uint32())

@@ -130,6 +130,9 @@ func (s *Server) URL(repo *Repo) string {
 	return scheme + "://" + s.address + "/" + repo.Name
 }
 
+// Address is host:port.
+func (s *Server) Address() string { return s.address }
+
 // CAFile is the authority of the server's certificate, "" without TLS.
 func (s *Server) CAFile() string { return s.caFile }
 
