@@ -81,7 +81,7 @@ func exportFile(ctx context.Context, a *app, source, name string, force bool) (w
 	defer func() {
 		f.Close()
 		if err != nil {
-			os.Remove(f.Name())
+			os.Remove(f.Name()) //nolint:errcheck // the first error is the one that counts
 		}
 	}()
 	if written, err = exportTo(ctx, a, source, f); err != nil {

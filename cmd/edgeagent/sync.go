@@ -22,9 +22,10 @@ func newSyncCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sync [SOURCE]",
 		Short: "poll and converge now",
-		Long: `Poll Git now, and converge the cluster. Without --wait the command returns once
-that is under way. With it, it returns when that has ended, and the exit code is
-3 when the newest commit is not applied and healthy.
+		Long: `Poll Git now, and converge the cluster, also when the day's bytes are spent
+(link.budgetPerDay). Without --wait the command returns once that is under way.
+With it, it returns when that has ended, and the exit code is 3 when the newest
+commit is not applied and healthy.
 
 --allow-prune=N confirms up to N deletions that the guard held back.`,
 		Example: `  edgeagent sync

@@ -136,8 +136,10 @@ func (d *directory) write(fill func(io.Writer) error, name func(sum []byte) stri
 	if err != nil {
 		return failed(err)
 	}
-	defer os.Remove(f.Name()) // not there any more when all went well
-	defer f.Close()
+	defer func() {
+		f.Close()
+		_ = os.Remove(f.Name()) // not there any more when all went well
+	}()
 	sum := sha256.New()
 	buffered := bufio.NewWriterSize(f, 256<<10)
 	if err := fill(io.MultiWriter(buffered, sum)); err != nil {

@@ -173,12 +173,16 @@ func (p *publisher) usable(list List) ([]link, error) {
 		p.done.Full = damage
 		return nil, nil
 	}
+	published := chain[len(chain)-1].Header.Refs
+	if slices.Equal(published, p.refs) {
+		return chain, nil
+	}
 	now, err := p.reach.history(branchTips(p.refs), nil)
 	if err != nil {
 		return nil, err
 	}
 	reached := setOf(now)
-	for _, ref := range chain[len(chain)-1].Header.Refs {
+	for _, ref := range published {
 		if isBranch(ref) && !reached[plumbing.NewHash(string(ref.ID))] {
 			p.done.Full = ref.Name + " was rewritten or deleted"
 			return nil, nil

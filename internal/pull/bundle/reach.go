@@ -4,6 +4,7 @@ package bundle
 
 import (
 	"context"
+	"path"
 	"slices"
 	"strings"
 
@@ -228,7 +229,8 @@ func (r *reach) addCommit(id plumbing.Hash) error {
 	return r.addTree(c.tree, before)
 }
 
-// addTree lists a tree and what is below it; before is what was at its path.
+// addTree lists a tree and what is below it; before is what was at its path, or
+// a neighbour that it may be like.
 func (r *reach) addTree(tree, before plumbing.Hash) error {
 	if !r.list(tree, before) {
 		return nil
@@ -247,26 +249,37 @@ func (r *reach) addTree(tree, before plumbing.Hash) error {
 			was[e.Name] = e
 		}
 	}
+	like := map[string]plumbing.Hash{} // the last neighbour of each kind
 	for _, e := range entries {
-		old := was[e.Name]
-		switch {
-		case e.Mode == filemode.Submodule || e.Hash == old.Hash && r.known(e.Hash):
-		case e.Mode == filemode.Dir:
-			if old.Mode != filemode.Dir {
-				old.Hash = plumbing.ZeroHash
-			}
-			err = r.addTree(e.Hash, old.Hash)
-		default:
-			if old.Mode == filemode.Dir || old.Mode == filemode.Submodule {
-				old.Hash = plumbing.ZeroHash
-			}
-			r.list(e.Hash, old.Hash)
+		if e.Mode == filemode.Submodule {
+			continue
 		}
-		if err != nil {
+		kind := neighbours(e)
+		base := like[kind]
+		if old, ok := was[e.Name]; ok && old.Mode != filemode.Submodule && (old.Mode == filemode.Dir) == (e.Mode == filemode.Dir) {
+			base = old.Hash
+		}
+		if e.Mode != filemode.Dir {
+			r.list(e.Hash, base)
+		} else if err := r.addTree(e.Hash, base); err != nil {
 			return err
+		}
+		if _, listed := r.depth[e.Hash]; listed {
+			like[kind] = e.Hash
 		}
 	}
 	return nil
+}
+
+// neighbours says which entries of a directory are likely to be alike: folders,
+// such as those of a fleet's nodes, and files of one type. Only those in the same
+// pack count: a reader that holds a part of the repository has its own paths, not
+// what is beside them.
+func neighbours(e object.TreeEntry) string {
+	if e.Mode == filemode.Dir {
+		return "/"
+	}
+	return path.Ext(e.Name)
 }
 
 // add lists what a ref names: a tag and what it names, in most cases.

@@ -107,7 +107,7 @@ func parseSetting(line string) (key, value string, ok bool) {
 		return "", "", false
 	}
 	for _, c := range []byte(key) {
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
 			return "", "", false
 		}
 	}

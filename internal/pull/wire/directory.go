@@ -107,6 +107,9 @@ func (r *directory) fetch(ctx context.Context, q Request) (*Pack, error) {
 	if err := q.check(); err != nil {
 		return nil, err
 	}
+	if len(q.WantRefs) > 0 {
+		return nil, wantRefUnsupported()
+	}
 	if err := r.open(); err != nil {
 		return nil, err
 	}

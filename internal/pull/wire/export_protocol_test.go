@@ -47,6 +47,8 @@ func (l *lines) Next() (Packet, []byte, error) { return l.next() }
 func (l *lines) Raw() (Packet, []byte, error)  { return l.raw() }
 func (l *lines) Room() int                     { return cap(l.buf) }
 
+func (p *Pack) Answers(r Request) error { return p.answers(r) }
+
 func (a abilities) Protocol() int   { return a.protocol }
 func (a abilities) Agent() string   { return a.agent }
 func (a abilities) Filter() bool    { return a.filter }

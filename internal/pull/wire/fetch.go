@@ -36,6 +36,12 @@ func fetchRequest(r Request, a abilities, agent string) ([]byte, error) {
 	for _, want := range r.Wants {
 		req = appendLine(req, "want %s", want)
 	}
+	for _, name := range r.WantRefs {
+		if !a.refInWant {
+			return nil, wantRefUnsupported()
+		}
+		req = appendLine(req, "want-ref %s", name)
+	}
 	for _, have := range r.Haves[:min(len(r.Haves), maxHaves)] {
 		req = appendLine(req, "have %s", have)
 	}
@@ -46,12 +52,17 @@ func fetchRequest(r Request, a abilities, agent string) ([]byte, error) {
 // check refuses a request that no server could answer, before a byte is spent.
 func (r Request) check() error {
 	switch {
-	case len(r.Wants) == 0:
+	case len(r.Wants)+len(r.WantRefs) == 0:
 		return badConfig("ask for a pack: nothing is wanted")
 	case !slices.Contains([]string{"", "tree:0", "tree:1", "tree:2", "blob:none", WholeTrees}, r.Filter):
 		return badConfig("ask for a pack: there is no filter %q", r.Filter)
 	case r.Depth < 0:
 		return badConfig("ask for a pack: the depth is %d", r.Depth)
+	}
+	for _, name := range r.WantRefs {
+		if !isRefName(name) {
+			return badConfig("ask for a pack: %q is not the name of a ref", name)
+		}
 	}
 	for _, ids := range [][]gitops.Hash{r.Wants, r.Haves} {
 		for _, id := range ids {
@@ -61,4 +72,9 @@ func (r Request) check() error {
 		}
 	}
 	return nil
+}
+
+// wantRefUnsupported: left out, the request would ask for something else.
+func wantRefUnsupported() error {
+	return failed(gitops.UnsupportedServer, "set uploadpack.allowRefInWant on the server", "the server takes no ref by its name")
 }

@@ -32,6 +32,8 @@ func TestAFetchAsksInFewBytes(t *testing.T) {
 		{name: "everything", r: wire.Request{Wants: []gitops.Hash{idA, idB}, Haves: []gitops.Hash{idB}, Filter: "tree:1", Depth: 1}, can: wire.OfferingAll, agent: "edgeagent/1",
 			want: "0012command=fetch\n0016agent=edgeagent/1\n0001" + flags + "0012filter tree:1\n000ddeepen 1\n" +
 				want + "0032want " + idB + "\n0032have " + idB + "\n0009done\n0000"},
+		{name: "a ref", r: wire.Request{WantRefs: []string{"refs/heads/main"}}, can: wire.OfferingAll,
+			want: "0012command=fetch\n0001" + flags + "001dwant-ref refs/heads/main\n0009done\n0000"},
 		{name: "what is not offered is left out", r: wire.Request{Wants: []gitops.Hash{idA}, Filter: "tree:1", Depth: 1}, can: wire.V2, agent: "edgeagent/1",
 			want: "0012command=fetch\n0001" + flags + want + "0009done\n0000"},
 	}
@@ -76,6 +78,7 @@ func TestARequestThatNobodyCanAnswerIsNotSent(t *testing.T) {
 		"no filter":            {Wants: ids(idA), Filter: "tree:1\n0000"},
 		"a filter of more":     {Wants: ids(idA), Filter: "sparse:oid=" + idA},
 		"a depth below zero":   {Wants: ids(idA), Depth: -1},
+		"a ref that is none":   {WantRefs: []string{"refs/heads/\n0000"}},
 	} {
 		for version, write := range writers {
 			if req, err := write(r, wire.OldButSideband, ""); gitops.ReasonOf(err) != gitops.BadRequest {
@@ -274,6 +277,44 @@ func TestAShallowServerIsNoticed(t *testing.T) {
 	if want := f.objects("main"); binary.BigEndian.Uint32(content[8:]) != uint32(len(want)) {
 		t.Errorf("the pack has %d objects, want %d", binary.BigEndian.Uint32(content[8:]), len(want))
 	}
+}
+
+// A ref that is asked for by its name cannot move between two requests.
+func TestRefsAreWantedByName(t *testing.T) {
+	f := newFleet(t)
+	names := []string{"refs/heads/main", "refs/tags/v1.0.0"}
+	for version, write := range writers {
+		_, err := write(wire.Request{WantRefs: names}, wire.OldButSideband, "")
+		if wantProtocolReason(t, err, gitops.UnsupportedServer); !strings.Contains(err.Error(), "allowRefInWant") {
+			t.Errorf("%s: %v", version, err)
+		}
+	}
+	f.git("", "-C", f.dir, "config", "uploadpack.allowRefInWant", "true")
+	for _, depth := range []int{0, 1} {
+		r := wire.Request{WantRefs: names, Depth: depth, Filter: "tree:0"}
+		content, pack := f.fetch(r)
+		want := []wire.Ref{{Name: names[0], ID: f.hash(names[0])}, {Name: names[1], ID: f.hash(names[1])}}
+		if !slices.Equal(pack.Wanted, want) || depth > 0 && len(pack.Shallow) == 0 {
+			t.Errorf("wanted %v, shallow %v", pack.Wanted, pack.Shallow)
+		}
+		if len(f.unpack(content)) < 3 {
+			t.Error("the pack lacks the commits")
+		}
+		if err := pack.Answers(r); err != nil {
+			t.Error(err)
+		}
+		for name, other := range map[string][]string{"less": names[:1], "other": {names[0], "refs/heads/older"}, "none": nil} {
+			if err := pack.Answers(wire.Request{WantRefs: other}); gitops.ReasonOf(err) != gitops.ServerError {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	req, err := wire.FetchRequest(wire.Request{WantRefs: []string{"refs/heads/gone"}}, f.abilities(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = wire.NewPack(bytes.NewReader(f.uploadPack(2, req)), wire.V2, 0)
+	wantProtocolReason(t, err, gitops.RefMissing)
 }
 
 // On an SSH session one upload-pack answers one request after the other.

@@ -77,9 +77,10 @@ func (s *git) server() Server {
 		return Server{Protocol: "v0", AnyWant: any, Name: "git v0, full history",
 			AnyCommit: any || slices.Contains(a.said, "allow-reachable-sha1-in-want")}
 	case a.filter:
-		return Server{Protocol: "v2", Filter: true, AnyWant: true, AnyCommit: true, Shallow: a.shallow, Name: "git v2, partial"}
+		return Server{Protocol: "v2", Filter: true, AnyWant: true, AnyCommit: true, Shallow: a.shallow,
+			WantRef: a.refInWant, Name: "git v2, partial"}
 	}
-	return Server{Protocol: "v2", AnyWant: true, AnyCommit: true, Shallow: a.shallow, Name: "git v2"}
+	return Server{Protocol: "v2", AnyWant: true, AnyCommit: true, Shallow: a.shallow, WantRef: a.refInWant, Name: "git v2"}
 }
 
 func (s *git) refs(ctx context.Context, prefixes []string) (Refs, error) {
@@ -183,6 +184,9 @@ func (s *git) pack(g *guard, doing string, r Request) (*Pack, error) {
 	}
 	in := newAnswer(x, g)
 	pack, err := newPack(in, can, s.cfg.Limits.PackBytes)
+	if err == nil {
+		err = pack.answers(r)
+	}
 	if err != nil {
 		err = s.tell(doing, in, err)
 		in.finish(false)

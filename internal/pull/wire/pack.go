@@ -12,6 +12,8 @@ import (
 type Pack struct {
 	// Shallow are the commits at which the server cut history off.
 	Shallow []gitops.Hash
+	// Wanted are the refs that were asked for by name.
+	Wanted []Ref
 
 	r     io.Reader
 	close func() error

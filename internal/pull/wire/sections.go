@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -19,35 +20,36 @@ import (
 // alive, so that endless ones, however small, must end here.
 const maxAside = 1 << 20
 
-// sections are what an answer may consist of, in their order (gitprotocol-v2,
-// "fetch"). Packfile URIs and wanted refs are not asked for.
-var sections = []string{"acknowledgments", "shallow-info", "packfile"}
-
-// newPack reads an answer to a fetch up to its pack. The Pack's reader takes the
-// pack out of its packets, limit bytes of it at most. An end before the end of
-// the answer is io.ErrUnexpectedEOF, an error of r comes back as it is.
+// newPack reads an answer to a fetch up to its pack (gitprotocol-v2, "fetch",
+// output). Each section may come once; their order is not Git's own, which
+// sends wanted refs before the limits of a shallow history. The Pack's reader
+// takes the pack out of its packets, limit bytes of it at most. An end before
+// the end of the answer is io.ErrUnexpectedEOF, an error of r comes back as it is.
 func newPack(r io.Reader, a abilities, limit int64) (*Pack, error) {
 	in := &lines{r: r, limit: maxAside}
 	pack := &Pack{r: &packReader{in: in, limit: limit, acks: a.protocol == 0}}
 	if a.protocol == 0 {
 		return pack, nil
 	}
-	for last := -1; ; {
-		kind, name, err := in.next()
+	seen := map[string]bool{}
+	for {
+		kind, content, err := in.next()
 		if err != nil {
 			return nil, packFailed(err)
 		}
 		if kind != line {
 			return nil, notAPack("it has no pack")
 		}
-		section := slices.Index(sections, string(name))
-		if section <= last {
-			return nil, unknownSection(string(name))
+		name := string(content)
+		if seen[name] {
+			return nil, notAPack("it has a section twice")
 		}
-		last = section
-		switch sections[section] {
+		seen[name] = true
+		switch name {
 		case "acknowledgments":
 			err = readSection(in, func(s string) bool { return s == "ready" || isAcknowledgement(s) })
+		case "wanted-refs":
+			err = readSection(in, func(s string) bool { return pack.addWanted(s) })
 		case "shallow-info":
 			err = readSection(in, func(s string) bool {
 				id, ok := strings.CutPrefix(s, "shallow ")
@@ -56,11 +58,36 @@ func newPack(r io.Reader, a abilities, limit int64) (*Pack, error) {
 			})
 		case "packfile":
 			return pack, nil
+		case "packfile-uris":
+			return nil, failed(gitops.UnsupportedServer, "unset uploadpack.blobPackfileUri on the server",
+				"the server wants objects to be got from elsewhere")
+		default:
+			return nil, notAPack("it has an unknown section")
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+}
+
+// addWanted reads obj-id SP refname.
+func (p *Pack) addWanted(s string) bool {
+	id, name, _ := strings.Cut(s, " ")
+	p.Wanted = append(p.Wanted, Ref{Name: name, ID: gitops.Hash(id)})
+	return gitops.Hash(id).Valid() && isRefName(name)
+}
+
+// answers checks that the refs of a request, and no others, came with the pack.
+func (p *Pack) answers(r Request) error {
+	names := make([]string, 0, len(p.Wanted))
+	for _, ref := range p.Wanted {
+		names = append(names, ref.Name)
+	}
+	asked := slices.Sorted(slices.Values(r.WantRefs))
+	if slices.Sort(names); !slices.Equal(names, slices.Compact(asked)) {
+		return notAPack("it names other refs than those that were asked for")
+	}
+	return nil
 }
 
 // readSection reads lines up to the mark after which the next section begins.
@@ -109,6 +136,14 @@ func (p *packReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// room is how much of the pack may still come.
+func (p *packReader) room() int64 {
+	if p.limit <= 0 {
+		return math.MaxInt64
+	}
+	return p.limit - p.got
+}
+
 // packet returns the pack's part of the next packet, nothing if it has none. A
 // packet holds 64 kB at most, and a link may be cut in each: what came of it is
 // returned beside the error.
@@ -116,8 +151,8 @@ func (p *packReader) packet() ([]byte, error) {
 	kind, content, err := p.in.raw()
 	switch {
 	case err != nil && len(content) > 1 && content[0] == 1:
-		p.got += int64(len(content) - 1)
-		return content[1:], packFailed(err)
+		came := min(int64(len(content)-1), p.room())
+		return content[1 : 1+came], packFailed(err)
 	case err != nil:
 		return nil, packFailed(err)
 	case kind == flush && p.got == 0:
@@ -136,7 +171,8 @@ func (p *packReader) packet() ([]byte, error) {
 		}
 		// The pack has its own limit.
 		p.in.refund(len(content) + 5)
-		if p.got += int64(len(content)); p.limit > 0 && p.got > p.limit {
+		over := int64(len(content)) > p.room()
+		if p.got += int64(len(content)); over {
 			return nil, failed(gitops.TooLarge, "ask for less at once, or use a smaller repository",
 				"the pack has more than %d bytes", p.limit)
 		}
@@ -167,13 +203,4 @@ func packFailed(err error) error {
 
 func notAPack(how string) error {
 	return failed(gitops.ServerError, "look at the server's log", "the server's answer is not a pack: %s", how)
-}
-
-// unknownSection is a part of an answer that was not asked for.
-func unknownSection(name string) error {
-	if name == "packfile-uris" {
-		return failed(gitops.UnsupportedServer, "set uploadpack.blobPackfileUri off on the server",
-			"the server wants objects to be got from elsewhere")
-	}
-	return notAPack("it has an unknown section")
 }

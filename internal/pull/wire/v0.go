@@ -113,6 +113,9 @@ func v0Request(r Request, a abilities, agent string) ([]byte, error) {
 		return nil, failed(gitops.UnsupportedServer, "update the Git server",
 			"the server is too old: it cannot do side-band-64k")
 	}
+	if len(r.WantRefs) > 0 {
+		return nil, wantRefUnsupported()
+	}
 	words := " side-band-64k"
 	for _, word := range []struct {
 		offered bool

@@ -29,6 +29,9 @@ const WholeTrees = "tree:1024"
 type Request struct {
 	// Haves claim everything below them. At most 64 are sent.
 	Wants, Haves []gitops.Hash
+	// WantRefs are wanted as the server has them when it answers: see Pack.Wanted.
+	// Only Server.WantRef says that it can; elsewhere there is an error.
+	WantRefs []string
 	// Filter leaves objects out: "", "tree:0", "tree:1", "tree:2", "blob:none" or
 	// WholeTrees. Where the server knows no filter, it is not sent. Git does not
 	// count a tree that is wanted by its id: "tree:0" brings it alone, and
@@ -45,5 +48,6 @@ type Server struct {
 	// AnyCommit says the same of commits that a ref reaches.
 	AnyCommit bool
 	Shallow   bool   // it can cut off history
+	WantRef   bool   // a ref can be asked for by its name
 	Name      string // as status shows it
 }

@@ -30,7 +30,7 @@ type Server struct {
 	home string // its configuration and temporary files
 	cmd  *exec.Cmd
 	said said
-	done chan error
+	done chan string // how it ended
 }
 
 // said keeps what nginx wrote, for whoever wonders why it does not start.
@@ -128,18 +128,18 @@ func (s *Server) Restart() error {
 		s.cmd = nil
 		return fmt.Errorf("start nginx (Debian's nginx-light): %w", err)
 	}
-	done, cmd := make(chan error, 1), s.cmd
+	done, cmd := make(chan string, 1), s.cmd
 	s.done = done
-	go func() { done <- cmd.Wait() }()
+	go func() { done <- fmt.Sprint(cmd.Wait()) }()
 	for begun := time.Now(); time.Since(begun) < startTimeout; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("tcp", s.addr)
 		if err == nil {
 			return conn.Close()
 		}
 		select {
-		case err := <-done:
+		case end := <-done:
 			s.cmd = nil
-			return fmt.Errorf("start nginx: %v: %s", err, s.said.String())
+			return fmt.Errorf("start nginx: %s: %s", end, s.said.String())
 		default:
 		}
 	}
@@ -157,7 +157,7 @@ func (s *Server) Stop() error {
 		return fmt.Errorf("stop nginx: %w", err)
 	}
 	select {
-	case <-s.done:
+	case <-s.done: // a signal's exit code says nothing
 		return nil
 	case <-time.After(startTimeout):
 		return errors.Join(errors.New("stop nginx: it goes on; it was killed"), cmd.Process.Kill())
