@@ -84,7 +84,7 @@ func (c *Client) Get(ctx context.Context, target *url.URL, header http.Header) (
 		g.end()
 		return nil, err
 	}
-	in := newAnswer(overHTTP(resp), g)
+	in := newAnswer(c.http.exchange(resp), g)
 	resp.Body = &file{answer: in, told: &told{r: in, failed: func(err error) error {
 		return linkFailed(g.ctx, doing, err, c.cfg.Now())
 	}}}

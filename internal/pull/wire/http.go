@@ -113,7 +113,7 @@ func (t *httpTransport) greet(g *guard, doing string) (exchange, error) {
 	}
 	final.Path, final.RawPath, final.RawQuery = path, "", ""
 	t.base = &final
-	return overHTTP(resp), nil
+	return t.exchange(resp), nil
 }
 
 // ask sends a request. It changes nothing on the server, so it may be sent twice.
@@ -134,7 +134,7 @@ func (t *httpTransport) ask(g *guard, doing string, v2 bool, body []byte) (excha
 		drain(resp.Body)
 		return exchange{}, err
 	}
-	return overHTTP(resp), nil
+	return t.exchange(resp), nil
 }
 
 // compressed is a long request made shorter, nil where that does not help.
@@ -155,15 +155,16 @@ func (t *httpTransport) get(g *guard, doing string, target *url.URL, header http
 	return t.do(g, doing, http.MethodGet, target, header.Clone(), nil)
 }
 
-// overHTTP reads an answer. Read to its end, the connection serves the next
-// request too.
-func overHTTP(resp *http.Response) exchange {
+// exchange reads an answer. Read to its end, the connection serves the next
+// request too. Else nobody knows whether it still lives: HTTP/2 would keep it.
+func (t *httpTransport) exchange(resp *http.Response) exchange {
 	return exchange{Reader: bufio.NewReaderSize(resp.Body, 32<<10), done: func(whole bool) {
 		if whole {
 			drain(resp.Body)
 			return
 		}
 		_ = resp.Body.Close()
+		t.transport.CloseIdleConnections()
 	}}
 }
 

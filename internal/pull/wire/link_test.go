@@ -4,6 +4,7 @@ package wire_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"strings"
@@ -114,5 +115,41 @@ func TestACutPackIsTheCallersToAskFor(t *testing.T) {
 	_ = pack.Close()
 	if n := proxy.Counters().Cuts; n != 1 {
 		t.Errorf("%d cuts: a pack was asked for again behind the caller's back", n)
+	}
+}
+
+// TestDeadConnectionsAreNotUsedAgain: HTTP/2 keeps a connection whose request
+// was given up, and would let each next one wait for it.
+func TestDeadConnectionsAreNotUsedAgain(t *testing.T) {
+	f := newFleet(t)
+	a := newAuthority(t)
+	srv := a.serve(f.backend(), a.issue(valid), func(c *tls.Config) { c.NextProtos = []string{"h2"} })
+	proxy, err := link.Start(strings.TrimPrefix(srv.URL, "https://"), link.Shape{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	cfg := config(t, "https://"+proxy.Addr()+"/fleet.git")
+	cfg.Auth.CAFile = a.caFile()
+	cfg.Limits.Idle = 300 * time.Millisecond
+	c := open(t, cfg)
+	poll(t, c)
+	// As when the node's uplink changes: what was there stays silent.
+	proxy.Set(link.Shape{Drip: 1000, Tick: 10 * time.Millisecond})
+	pack, err := c.Fetch(t.Context(), wire.Request{Wants: []gitops.Hash{f.hash("main")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy.Set(link.Shape{Blackhole: true})
+	_, err = io.Copy(io.Discard, pack)
+	wantReason(t, err, gitops.Timeout)
+	if err := pack.Close(); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Set(link.Shape{})
+	proxy.Forget()
+	poll(t, c)
+	if n := proxy.Counters().Connections; n != 1 {
+		t.Errorf("%d new connections, want 1", n)
 	}
 }

@@ -232,6 +232,12 @@ func TestProxy(t *testing.T) {
 	if !slices.Equal(asked, []string{"git.example.com", "git.example.com"}) {
 		t.Errorf("the proxy was asked for %q", asked)
 	}
+	cfg.Proxy = parsed(t, "http://node:"+token+"@127.0.0.1:1")
+	_, err = open(t, cfg).Refs(t.Context(), mainOnly)
+	wantReason(t, err, gitops.Unreachable)
+	if containsToken(err.Error()) {
+		t.Errorf("the proxy's password is in %q", err)
+	}
 	cfg.Place = config(t, "ssh://git@git.example.com/fleet.git").Place
 	if _, err := wire.Open(cfg); gitops.ReasonOf(err) != gitops.BadRequest {
 		t.Errorf("SSH over an HTTP proxy: %v", err)
