@@ -67,8 +67,7 @@ func (s *Store) Receive(ctx context.Context, a Arrival) (got Received, err error
 	if err != nil && r.ended != nil && !errors.Is(r.ended, io.EOF) && gitops.ReasonOf(err) == gitops.Corrupt {
 		err = r.ended
 	}
-	// A context that ended is no reason to lose what is here.
-	if lost := b.flush(context.WithoutCancel(ctx)); lost != nil {
+	if lost := b.flush(ctx); lost != nil {
 		err = lost
 	}
 	if err == nil && a.Head != "" {

@@ -4,6 +4,7 @@ package objects
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -87,6 +88,8 @@ func (b *batch) flush(ctx context.Context) error {
 	if len(b.rows) == 0 || b.failed {
 		return nil
 	}
+	// A context that ended is no reason to lose what is here.
+	ctx = context.WithoutCancel(ctx)
 	err := b.store(ctx)
 	for _, upTo := range []func(context.Context) (int64, error){b.s.young, b.before} {
 		if !isFull(err) {
@@ -118,35 +121,38 @@ func (b *batch) makeRoom(ctx context.Context, upTo func(context.Context) (int64,
 func (b *batch) before(context.Context) (int64, error) { return b.began, nil }
 
 func (b *batch) store(ctx context.Context) error {
-	tx, err := b.s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return storeFailed("begin to store a pack", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	insert, err := tx.PrepareContext(ctx,
-		"INSERT INTO objects (id, kind, size, data) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
-	if err != nil {
-		return storeFailed("store a pack", err)
-	}
-	defer func() { _ = insert.Close() }()
 	var news int64
-	for _, r := range b.rows {
-		done, err := insert.ExecContext(ctx, r.id[:], int(r.kind), r.size, nonNil(r.data))
-		if err != nil {
-			return storeFailed("store object "+string(r.id.hash()), err)
-		}
-		n, err := done.RowsAffected()
-		if err != nil {
-			return storeFailed("store object "+string(r.id.hash()), err)
-		}
-		news += n
-	}
-	if err := tx.Commit(); err != nil {
-		return storeFailed("store a pack", err)
+	err := b.s.write(ctx, "store a pack", func(ctx context.Context, tx *sql.Tx) (err error) {
+		news, err = b.insert(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	b.stored += len(b.rows)
 	b.news += int(news)
 	return nil
+}
+
+func (b *batch) insert(ctx context.Context, tx *sql.Tx) (news int64, err error) {
+	insert, err := tx.PrepareContext(ctx,
+		"INSERT INTO objects (id, kind, size, data) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
+	if err != nil {
+		return 0, storeFailed("store a pack", err)
+	}
+	defer func() { _ = insert.Close() }()
+	for _, r := range b.rows {
+		done, err := insert.ExecContext(ctx, r.id[:], int(r.kind), r.size, nonNil(r.data))
+		if err != nil {
+			return 0, storeFailed("store object "+string(r.id.hash()), err)
+		}
+		n, err := done.RowsAffected()
+		if err != nil {
+			return 0, storeFailed("store object "+string(r.id.hash()), err)
+		}
+		news += n
+	}
+	return news, nil
 }
 
 // nonNil keeps the driver from writing an empty object as NULL.

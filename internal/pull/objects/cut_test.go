@@ -31,8 +31,8 @@ func TestPackCutAnywhereKeepsWhatWasWhole(t *testing.T) {
 	p.refDelta(blob, appendDelta([]byte(strings.Repeat("a: b\n", 100)), "c: d\n"))
 	b := p.bytes()
 	ends := append(p.offsets[1:], p.offset)
+	before := 0
 	for n := range len(b) {
-		s, _ := open(t, objects.Options{})
 		got, err := s.Receive(t.Context(), objects.Arrival{Pack: cutAt(b, n, errCut)})
 		if err != errCut {
 			t.Fatalf("cut at %d: %v", n, err)
@@ -43,12 +43,10 @@ func TestPackCutAnywhereKeepsWhatWasWhole(t *testing.T) {
 				whole++
 			}
 		}
-		if got != (objects.Received{Objects: whole, New: whole, Bytes: int64(n)}) {
+		if got != (objects.Received{Objects: whole, New: whole - before, Bytes: int64(n)}) {
 			t.Fatalf("cut at %d: %+v, want %d objects", n, got, whole)
 		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
+		before = whole
 	}
 	// A pack that just ends is no fault of the link.
 	for n := range len(b) {
@@ -66,11 +64,11 @@ func TestPackCutAnywhereKeepsWhatWasWhole(t *testing.T) {
 func TestLargePackIsCutAndTheRestAskedFor(t *testing.T) {
 	r := newGitRepo(t)
 	var head gitops.Hash
-	for n := range 40 {
-		for f := range 20 {
+	for n := range 15 {
+		for f := range 15 {
 			r.write(fmt.Sprintf("d%d/f%02d.yaml", f%3, f), text(uint64(f), 600)+strings.Repeat(fmt.Sprintf("line %d\n", n), 40))
 		}
-		r.write(".edgeagent/keys", fmt.Sprint("key ", n/10))
+		r.write(".edgeagent/keys", fmt.Sprint("key ", n/5))
 		head = r.commit(fmt.Sprintf("commit %d", n))
 	}
 	b := r.pack(string(head))
@@ -144,13 +142,10 @@ func TestThinPacks(t *testing.T) {
 		}
 	})
 	t.Run("cut anywhere", func(t *testing.T) {
+		s, _ := open(t, objects.Options{})
 		for n := range len(thin) {
-			s, _ := open(t, objects.Options{})
 			if _, err := s.Receive(t.Context(), objects.Arrival{Pack: cutAt(thin, n, errCut)}); err != errCut {
 				t.Fatalf("cut at %d: %v", n, err)
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
 			}
 		}
 	})

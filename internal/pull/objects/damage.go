@@ -4,6 +4,7 @@ package objects
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -58,19 +59,13 @@ const markSuffix = ".damaged"
 func (s *Store) lose(ctx context.Context, i id) error {
 	doing := "remove the damaged object " + string(i.hash())
 	s.walked.forget()
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return storeFailed(doing, err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, "UPDATE refs SET proven = 0 WHERE name = ? AND proven <> 0", headRef); err != nil {
-		return storeFailed(doing, err)
-	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE id = ?", i[:]); err != nil {
-		return storeFailed(doing, err)
-	}
-	if err := tx.Commit(); err != nil {
-		return storeFailed(doing, err)
-	}
-	return nil
+	return s.write(ctx, doing, func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE refs SET proven = 0 WHERE name = ? AND proven <> 0", headRef); err != nil {
+			return storeFailed(doing, err)
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE id = ?", i[:]); err != nil {
+			return storeFailed(doing, err)
+		}
+		return nil
+	})
 }

@@ -198,37 +198,32 @@ func (s *Store) replaceRefs(ctx context.Context, source, prefix string, named ma
 		return err
 	}
 	defer release()
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return storeFailed("keep revisions", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	have, err := refs(ctx, tx, source)
-	if err != nil {
-		return err
-	}
-	for _, r := range have {
-		if r.source != source || !strings.HasPrefix(r.name, prefix) {
-			continue
+	doing := "keep revisions of source " + source
+	return s.write(ctx, doing, func(ctx context.Context, tx *sql.Tx) error {
+		have, err := refs(ctx, tx, source)
+		if err != nil {
+			return err
 		}
-		if i, ok := named[r.name]; ok && i == r.id {
-			delete(named, r.name)
-			continue
+		for _, r := range have {
+			if r.source != source || !strings.HasPrefix(r.name, prefix) {
+				continue
+			}
+			if i, ok := named[r.name]; ok && i == r.id {
+				delete(named, r.name)
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, "DELETE FROM refs WHERE source = ? AND name = ?", source, r.name); err != nil {
+				return storeFailed(doing, err)
+			}
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM refs WHERE source = ? AND name = ?", source, r.name); err != nil {
-			return storeFailed("keep revisions", err)
+		for name, i := range named {
+			if _, err := tx.ExecContext(ctx,
+				"INSERT INTO refs (source, name, id) SELECT ?, ?, id FROM objects WHERE id = ?", source, name, i[:]); err != nil {
+				return storeFailed(doing, err)
+			}
 		}
-	}
-	for name, i := range named {
-		if _, err := tx.ExecContext(ctx,
-			"INSERT INTO refs (source, name, id) SELECT ?, ?, id FROM objects WHERE id = ?", source, name, i[:]); err != nil {
-			return storeFailed("keep revisions", err)
-		}
-	}
-	if err := tx.Commit(); err != nil {
-		return storeFailed("keep revisions", err)
-	}
-	return nil
+		return nil
+	})
 }
 
 // Remove forgets a source. Its objects go at the next collection.

@@ -168,6 +168,27 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// write runs a short transaction. A context that ends meanwhile does not end it:
+// the database would call that a failure of its own.
+func (s *Store) write(ctx context.Context, doing string, do func(context.Context, *sql.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	ctx = context.WithoutCancel(ctx)
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return storeFailed(doing, err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := do(ctx, tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return storeFailed(doing, err)
+	}
+	return nil
+}
+
 // change takes the right to move a ref or collect objects.
 func (s *Store) change(ctx context.Context) (release func(), err error) {
 	select {

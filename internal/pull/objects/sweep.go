@@ -4,6 +4,7 @@ package objects
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 )
 
@@ -68,20 +69,15 @@ func (s *Store) unreached(ctx context.Context, seq, upTo int64, reached *marks) 
 }
 
 func (s *Store) drop(ctx context.Context, dead []int64) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return storeFailed("collect unused objects", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	for _, seq := range dead {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE seq = ?", seq); err != nil {
-			return storeFailed("collect unused objects", err)
+	doing := "collect unused objects"
+	return s.write(ctx, doing, func(ctx context.Context, tx *sql.Tx) error {
+		for _, seq := range dead {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE seq = ?", seq); err != nil {
+				return storeFailed(doing, err)
+			}
 		}
-	}
-	if err := tx.Commit(); err != nil {
-		return storeFailed("collect unused objects", err)
-	}
-	return nil
+		return nil
+	})
 }
 
 // shrink gives free pages back to the file system.
