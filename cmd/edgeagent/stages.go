@@ -61,14 +61,17 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 		Health:   agent.HealthLimits{Timeout: s.Health.Timeout, Stable: s.Health.Stable},
 		Guard:    s.PrunePolicy.Guard(),
 	}
-	var err error
-	pc := pullConfig(cfg, s)
-	pc.Progress = func() { d.moved.Store(time.Now().UnixNano()) }
-	if sc.Git, err = pull.New(pc, d.objects); err != nil {
-		return sc, err
-	}
 	introduction, err := d.introduction(ctx, s)
 	if err != nil {
+		return sc, err
+	}
+	pc := pullConfig(cfg, s)
+	pc.Introduction = introduction
+	if pc.Spent, err = d.journal.Link(ctx, s.Name); err != nil {
+		return sc, err
+	}
+	pc.Progress = func() { d.moved.Store(time.Now().UnixNano()) }
+	if sc.Git, err = pull.New(pc, d.objects); err != nil {
 		return sc, err
 	}
 	if sc.Verifier, err = verify.New(verify.Config{
@@ -133,18 +136,22 @@ func pullConfig(cfg config.Config, s config.Source) pull.Config {
 	pc := pull.Config{
 		Source: s.Name, URL: s.URL, Insecure: s.Insecure,
 		Ref:     pull.Ref{Branch: s.Ref.Branch, Tag: s.Ref.Tag, Semver: s.Ref.Semver, Commit: s.Ref.Commit},
-		Timeout: s.Timeout, Interval: s.Interval,
-		Auth: pull.Auth{
-			UsernameFile: s.Auth.UsernameFile, PasswordFile: s.Auth.PasswordFile,
-			SSHKeyFile: s.Auth.SSHKeyFile, KnownHostsFile: s.Auth.KnownHostsFile,
-			CAFile: s.Auth.CAFile, ClientCertFile: s.Auth.ClientCertFile, ClientKeyFile: s.Auth.ClientKeyFile,
-		},
-		Proxy: s.Link.Proxy, RuntimeDir: runtimeDir(cfg), Version: version,
+		Timeout: s.Timeout, Interval: s.Interval, Introduction: s.Trust.Introduction,
+		Auth: credentials(s.Auth), Proxy: s.Link.Proxy, BudgetPerDay: int64(s.Link.BudgetPerDay),
+		RuntimeDir: runtimeDir(cfg), StateDir: cfg.StateDir, Version: version,
 	}
 	for _, m := range s.Mirrors {
-		pc.Mirrors = append(pc.Mirrors, pull.Mirror{URL: m.URL, Type: m.Type})
+		pc.Mirrors = append(pc.Mirrors, pull.Mirror{URL: m.URL, Type: m.Type, Auth: credentials(s.AuthOf(m))})
 	}
 	return pc
+}
+
+func credentials(a config.Auth) pull.Auth {
+	return pull.Auth{
+		UsernameFile: a.UsernameFile, PasswordFile: a.PasswordFile,
+		SSHKeyFile: a.SSHKeyFile, KnownHostsFile: a.KnownHostsFile,
+		CAFile: a.CAFile, ClientCertFile: a.ClientCertFile, ClientKeyFile: a.ClientKeyFile,
+	}
 }
 
 // shownURL is the URL as people may see it. The configuration refuses URLs with

@@ -3,6 +3,7 @@
 package pull
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,56 +22,87 @@ const (
 
 // choice is what a ref of the configuration names on a server now.
 type choice struct {
-	short string // as in a revision
-	full  string // as the server names it, "" for a commit
-	tip   gitops.Hash
+	short   string // as in a revision
+	full    string // as the server names it, "" for a commit
+	tip     gitops.Hash
+	wants   []gitops.Hash          // what is asked for where the tip may not be
+	carried map[string]gitops.Hash // the refs that are kept beside it
+}
+
+// refs are the names that a place has, as far as they were asked for.
+type refs map[string]gitops.Hash
+
+// prefixes are how the names begin that the ref can be among. None are asked
+// for where a commit is named by its id.
+func (r Ref) prefixes() []string {
+	switch {
+	case r.Branch != "":
+		return []string{headPrefix + r.Branch}
+	case r.Tag != "":
+		return []string{tagPrefix + r.Tag}
+	case r.Semver != "":
+		return []string{tagPrefix}
+	}
+	return nil
 }
 
 // choose finds the ref among those that the server has.
-func (r Ref) choose(ad advertisement) (choice, error) {
+func (r Ref) choose(on refs) (choice, error) {
 	switch {
 	case r.Branch != "":
-		return exactly(ad, headPrefix, r.Branch, "branch")
+		return exactly(on, headPrefix, r.Branch, "branch")
 	case r.Tag != "":
-		return exactly(ad, tagPrefix, r.Tag, "tag")
+		return exactly(on, tagPrefix, r.Tag, "tag")
 	case r.Semver != "":
-		return highest(ad, r.Semver)
+		return highest(on, r.Semver)
 	default:
 		return choice{short: commitRef, tip: gitops.Hash(r.Commit)}, nil
 	}
 }
 
-func exactly(ad advertisement, prefix, name, what string) (choice, error) {
-	if tip, ok := ad.refs[prefix+name]; ok {
+func exactly(on refs, prefix, name, what string) (choice, error) {
+	if tip, ok := on[prefix+name]; ok {
 		return choice{short: name, full: prefix + name, tip: tip}, nil
 	}
-	if len(ad.refs) == 0 {
-		return choice{}, failed(gitops.RefMissing, "push a commit to it", "find %s %q: the repository is empty", what, name)
+	return choice{}, failed(gitops.RefMissing, "correct the ref, or push it", "find %s %q: the server does not have it", what, name)
+}
+
+// missing explains that the ref is not among all that a place has.
+func (r Ref) missing(all refs, err error) error {
+	prefix, name := headPrefix, r.Branch
+	if name == "" {
+		prefix, name = tagPrefix, r.Tag
+	}
+	e, ok := errors.AsType[*gitops.Error](err)
+	if !ok || name == "" {
+		return err
+	}
+	if len(all) == 0 {
+		return failed(gitops.RefMissing, "push a commit to it", "find %q: the repository is empty", name)
 	}
 	var names []string
-	for ref := range ad.refs {
+	for ref := range all {
 		if short, ok := strings.CutPrefix(ref, prefix); ok {
 			names = append(names, short)
 		}
 	}
-	remedy := "correct the ref, or push it"
 	if near := nearest(name, names); len(near) > 0 {
-		remedy = fmt.Sprintf("the server has %s", strings.Join(near, ", "))
+		return failed(e.Reason, "the server has "+strings.Join(near, ", "), "%s", e.Message)
 	}
-	return choice{}, failed(gitops.RefMissing, remedy, "find %s %q: the server does not have it", what, name)
+	return err
 }
 
 // highest is the tag with the highest version in the range. Two tags of one
 // version ("1.2.0" and "v1.2.0") are told apart by name, so that every node
 // takes the same.
-func highest(ad advertisement, within string) (choice, error) {
+func highest(on refs, within string) (choice, error) {
 	limits, err := semver.NewConstraint(within)
 	if err != nil {
 		return choice{}, badConfig("read the range %q: %v", within, err)
 	}
 	var best choice
 	var bestVersion *semver.Version
-	for ref, tip := range ad.refs {
+	for ref, tip := range on {
 		name, isTag := strings.CutPrefix(ref, tagPrefix)
 		if !isTag {
 			continue
@@ -88,7 +120,7 @@ func highest(ad advertisement, within string) (choice, error) {
 	}
 	if bestVersion == nil {
 		return choice{}, failed(gitops.RefMissing, "push a tag in the range, or widen it",
-			"find a tag in the range %q: none of the server's %d refs is", within, len(ad.refs))
+			"find a tag in the range %q: none of the server's %d tags is", within, len(on))
 	}
 	return best, nil
 }

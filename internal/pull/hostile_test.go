@@ -3,16 +3,13 @@
 package pull_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,8 +90,10 @@ func endlessRefs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// endlessPack begins as a pack does: with one blob that does not end.
 func endlessPack(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, pkt("NAK\n"))
+	_, _ = io.WriteString(w, pkt("\x01PACK\x00\x00\x00\x02\x00\x00\x00\x01\xbf\xff\xff\xff\x01\x78\x9c"))
 	for r.Context().Err() == nil {
 		if _, err := io.WriteString(w, pkt("\x01"+strings.Repeat("x", 60_000))); err != nil {
 			return
@@ -135,8 +134,8 @@ func TestEveryFailureHasItsReason(t *testing.T) {
 		{name: "service without a flush", handler: status(200, refsType, pkt("# service=git-upload-pack\n")+pkt("x\n")), reason: gitops.NotGit},
 		{name: "not pkt-lines", handler: status(200, refsType, "zzzz"), reason: gitops.NotGit},
 		{name: "not a ref", handler: adverts(pkt("hello\x00side-band-64k\n")), reason: gitops.NotGit},
-		{name: "SHA-256", handler: adverts(pkt(strings.Repeat("a", 64) + " refs/heads/main\x00object-format=sha256\n")), reason: gitops.NotGit, text: "SHA-256"},
-		{name: "server too old", handler: adverts(pkt(someID+" refs/heads/main\x00ofs-delta\n"), "0000"), reason: gitops.NotGit, text: "too old"},
+		{name: "SHA-256", handler: adverts(pkt(strings.Repeat("a", 64) + " refs/heads/main\x00object-format=sha256\n")), reason: gitops.UnsupportedServer, text: "SHA-256"},
+		{name: "server too old", handler: adverts(pkt(someID+" refs/heads/main\x00ofs-delta\n"), "0000"), reason: gitops.UnsupportedServer, text: "too old"},
 		{name: "an error in the refs", handler: adverts(pkt("ERR access denied\x1b[2J")), reason: gitops.ServerError, text: "access denied [2J"},
 		{name: "refs cut", handler: adverts(pkt(someID + " refs/heads/main\x00side-band-64k\n")), reason: gitops.Unreachable, text: "cut"},
 		{name: "empty answer", handler: status(200, refsType, ""), reason: gitops.Unreachable, text: "cut"},
@@ -197,31 +196,6 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsCapped(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits as long as the cap")
-	}
-	r, head := small(t, 1)
-	backend := r.backend()
-	var once sync.Once
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		refused := false
-		once.Do(func() {
-			refused = true
-			w.Header().Set("Retry-After", "86400")
-			w.WriteHeader(503)
-		})
-		if !refused {
-			backend.ServeHTTP(w, req)
-		}
-	}))
-	defer srv.Close()
-	s := newSource(t, config(srv.URL), openStore(t, objects.Options{}))
-	if c := mustPoll(t, s); c.Revision.Hash() != head {
-		t.Fatal(c)
-	}
-}
-
 func TestStoreFailureIsNotTheLinks(t *testing.T) {
 	r, _ := small(t, 1)
 	store := openStore(t, objects.Options{})
@@ -234,105 +208,30 @@ func TestStoreFailureIsNotTheLinks(t *testing.T) {
 }
 
 func TestShallowServerIsRefused(t *testing.T) {
-	r, _ := small(t, 3)
-	r.git(r.root, "clone", "-q", "--bare", "--depth", "1", "file://"+r.bare, "shallow.git")
-	cfg := config(r.serve().URL)
-	cfg.URL = strings.Replace(cfg.URL, "/r.git", "/shallow.git", 1)
-	_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
-	wantReason(t, err, gitops.Incomplete)
-	if !strings.Contains(err.Error(), "its repository is shallow") {
-		t.Error(err)
+	r, _ := small(t, 5)
+	first := r.id("main~4")
+	r.git(r.root, "clone", "-q", "--bare", "--depth", "2", "file://"+r.bare, "shallow.git")
+	for _, old := range []bool{false, true} {
+		var v0 atomic.Bool
+		v0.Store(old)
+		cfg := config(onlyV0(t, r, &v0).URL)
+		cfg.URL = strings.Replace(cfg.URL, "/r.git", "/shallow.git", 1)
+		cfg.Introduction = string(first)
+		_, err := newSource(t, cfg, openStore(t, objects.Options{})).Commits(t.Context(), gitops.PollRequest{})
+		wantReason(t, err, gitops.Incomplete)
+		if !strings.Contains(err.Error(), "its repository is shallow") {
+			t.Error(err)
+		}
 	}
 }
 
 func TestObjectOverTheLimit(t *testing.T) {
 	r := newRepo(t)
+	r.partial()
 	r.write("big", strings.Repeat("x", 100_000))
 	r.commit("big")
 	s := newSource(t, config(r.serve().URL), openStore(t, objects.Options{MaxObject: 50_000}))
-	_, err := s.Commits(t.Context(), gitops.PollRequest{})
+	mustPoll(t, s)
+	err := s.Objects(t.Context(), []gitops.MissingObject{{ID: r.id("main:big"), Kind: gitops.BlobObject, Path: "big"}})
 	wantReason(t, err, gitops.TooLarge)
-}
-
-// recorder keeps Git's answers to one fetch.
-type recorder struct {
-	backend http.Handler
-	get     *httptest.ResponseRecorder
-	post    *httptest.ResponseRecorder
-}
-
-func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	rec := httptest.NewRecorder()
-	r.backend.ServeHTTP(rec, req)
-	if req.Method == http.MethodGet {
-		r.get = rec
-	} else {
-		r.post = rec
-	}
-	for k, v := range rec.Header() {
-		w.Header()[k] = v
-	}
-	_, _ = w.Write(rec.Body.Bytes())
-}
-
-func TestPackCutAnywhereLeavesNothing(t *testing.T) {
-	r, head := small(t, 4)
-	rec := &recorder{backend: r.backend()}
-	srv := httptest.NewServer(rec)
-	mustPoll(t, newSource(t, config(srv.URL), openStore(t, objects.Options{})))
-	srv.Close()
-	refs, pack := rec.get.Body.Bytes(), rec.post.Body.Bytes()
-
-	var cut, flip int
-	replay := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.Method == http.MethodGet {
-			w.Header().Set("Content-Type", refsType)
-			_, _ = w.Write(refs)
-			return
-		}
-		w.Header().Set("Content-Type", packType)
-		body := bytes.Clone(pack[:cut])
-		if flip >= 0 {
-			body[flip] ^= 0x40
-		}
-		_, _ = w.Write(body)
-		if cut < len(pack) {
-			_ = http.NewResponseController(w).Flush()
-			panic(http.ErrAbortHandler)
-		}
-	}))
-	defer replay.Close()
-	path := filepath.Join(t.TempDir(), "objects.db")
-	store := openStoreAt(t, path, objects.Options{})
-	s := newSource(t, config(replay.URL), store)
-	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Where a byte flips inside a message of the server, there is no pack but
-	// also nothing corrupt: any reason will do, as long as nothing is stored.
-	for n := range 64 {
-		cut, flip = len(pack)*n/64, -1
-		_, err := s.Commits(t.Context(), gitops.PollRequest{})
-		wantReason(t, err, gitops.Unreachable)
-		cut, flip = len(pack), len(pack)*n/64
-		if c, err := s.Commits(t.Context(), gitops.PollRequest{}); err == nil {
-			t.Fatalf("byte %d flipped, and accepted: %+v", flip, c)
-		}
-	}
-	after, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(before, after) {
-		t.Error("something was stored")
-	}
-	cut, flip = len(pack), -1
-	if c := mustPoll(t, s); c.Revision.Hash() != head {
-		t.Fatal(c)
-	}
-	readsBack(t, r, store, head)
-	if l := s.Link(); l.Failures != 0 || l.Reason != "" {
-		t.Errorf("the failures are not forgotten: %+v", l)
-	}
 }

@@ -11,18 +11,22 @@ import (
 // Probe asks the URL, and its mirrors where that fails, what the ref names now.
 // It fetches nothing, stores nothing, and leaves the schedule of polls alone:
 // it is for a person who wants to know whether link, credentials and ref are
-// right. The answer is where the ref was found and the object that it names.
+// right. The answer is where the ref was found and the object that it names, ""
+// where that is a static mirror.
 func Probe(ctx context.Context, cfg Config) (url string, tip gitops.Hash, err error) {
 	cfg.RuntimeDir = "" // the schedule belongs to the daemon
 	s, err := New(cfg, nil)
 	if err != nil {
 		return "", "", err
 	}
+	defer s.close()
 	var errs []error
-	for n, r := range s.remotes {
-		tip, err := s.probe(ctx, r)
+	for _, p := range s.places {
+		f := s.newFetch(ctx, p)
+		tip, err := f.probe()
+		f.end()
 		if err == nil {
-			return s.places[n].shown, tip, nil
+			return p.shown, tip, nil
 		}
 		errs = append(errs, err)
 		if ctx.Err() != nil {
@@ -32,14 +36,13 @@ func Probe(ctx context.Context, cfg Config) (url string, tip gitops.Hash, err er
 	return "", "", combine(errs)
 }
 
-func (s *Source) probe(ctx context.Context, r remote) (gitops.Hash, error) {
-	online, done := s.meter.guard(ctx, s.cfg.Limits, s.cfg.Timeout)
-	defer done()
-	defer r.end()
-	ad, err := r.refs(online)
-	if err != nil {
+// probe asks one place. Of a static mirror only the list is looked at: to know
+// the ref, its newest bundle would have to be downloaded.
+func (f *fetch) probe() (gitops.Hash, error) {
+	if f.p.static != nil {
+		_, err := f.p.static.Poll(f.link)
 		return "", err
 	}
-	c, err := s.cfg.Ref.choose(ad)
+	c, err := f.tip()
 	return c.tip, err
 }

@@ -48,35 +48,38 @@ func TestTransferReportsThatItIsAlive(t *testing.T) {
 	}
 }
 
-func TestFetchIntoAFullStoreMakesRoomInTheSamePoll(t *testing.T) {
+func TestFetchIntoAFullStoreMakesRoomInTheSameCall(t *testing.T) {
 	r := newRepo(t)
-	orphan := func(name string, size int) gitops.Hash {
+	r.partial()
+	orphan := func(name string, size int) (gitops.Hash, gitops.MissingObject) {
 		r.git(r.work, "checkout", "-q", "--orphan", name)
-		noise := make([]byte, size)
-		rng := rand.NewChaCha8([32]byte{byte(len(name))})
-		_, _ = rng.Read(noise)
-		r.write("file", string(noise))
+		r.write("file", noise(rand.New(rand.NewPCG(uint64(len(name)), 0)), size))
 		r.git(r.work, "add", "-A")
 		r.git(r.work, "commit", "-q", "-m", name)
 		r.git(r.work, "push", "-q", "-f", "o", "HEAD:main")
-		return gitops.Hash(r.git(r.work, "rev-parse", "HEAD"))
+		return r.id("main"), gitops.MissingObject{ID: r.id("main:file"), Kind: gitops.BlobObject, Path: "file"}
 	}
 	store := openStore(t, objects.Options{MaxBytes: 4 << 20})
 	s := newSource(t, config(r.serve().URL), store)
-	first := orphan("a", 2<<20)
+	first, file := orphan("a", 2<<20)
 	mustPoll(t, s)
-	orphan("bb", 100)
-	mustPoll(t, s)
-	head := orphan("ccc", 3<<20)
-	// What the node uses makes no room.
-	_, err := s.Commits(t.Context(), gitops.PollRequest{Known: []gitops.Hash{first}})
-	wantReason(t, err, gitops.TooLarge)
-	readsBack(t, r, store, first)
-	if c := mustPoll(t, s); c.Revision.Hash() != head {
-		t.Errorf("revision is %s, want %s", c.Revision, head)
+	if err := s.Objects(t.Context(), []gitops.MissingObject{file}); err != nil {
+		t.Fatal(err)
 	}
-	readsBack(t, r, store, head)
-	if here, err := store.Has(t.Context(), first); err != nil || here {
-		t.Errorf("the unused commit is there: %v, %v", here, err)
+	// What the node uses makes no room.
+	_, large := orphan("ccc", 3<<20)
+	mustPoll(t, s, first)
+	wantReason(t, s.Objects(t.Context(), []gitops.MissingObject{large}), gitops.TooLarge)
+	if here, err := store.Has(t.Context(), file.ID); err != nil || !here {
+		t.Fatalf("what the node uses is gone: %v, %v", here, err)
+	}
+	mustPoll(t, newSource(t, config(r.serve().URL), store))
+	s = newSource(t, config(r.serve().URL), store)
+	mustPoll(t, s)
+	if err := s.Objects(t.Context(), []gitops.MissingObject{large}); err != nil {
+		t.Fatal(err)
+	}
+	if here, err := store.Has(t.Context(), file.ID); err != nil || here {
+		t.Errorf("the unused file is there: %v, %v", here, err)
 	}
 }

@@ -3,10 +3,9 @@
 package pull
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -15,70 +14,94 @@ import (
 const (
 	firstBackoff = 5 * time.Second
 	mostBackoff  = 15 * time.Minute
+	// soon is when a fetch goes on that used its time up and is not done.
+	soon = 500 * time.Millisecond
 )
 
-// memory is what a source keeps over restarts, in the runtime directory: it
-// lives in memory until the machine stops, so it costs no flash.
-type memory struct {
-	Failures    int           `json:"failures"`
-	LastPoll    time.Time     `json:"lastPoll,omitzero"`
-	NextPoll    time.Time     `json:"nextPoll,omitzero"`
-	LastSuccess time.Time     `json:"lastSuccess,omitzero"`
-	BytesIn     int64         `json:"bytesIn"`
-	BytesOut    int64         `json:"bytesOut"`
-	Reason      gitops.Reason `json:"reason,omitempty"`
-	Message     string        `json:"message,omitempty"`
+// begin notes the poll before it starts, so that a process that dies in it
+// does not poll at once when it is back.
+func (s *Source) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	s.memory.LastPoll = now
+	s.memory.NextPoll = now.Add(jittered(s.cfg.Interval))
+	s.remember()
 }
 
-func (c Config) memoryFile() string {
-	if c.RuntimeDir == "" {
-		return ""
+// polled notes how a poll ended.
+func (s *Source) polled(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	m := &s.memory
+	reason := gitops.ReasonOf(err)
+	switch {
+	case err == nil:
+		m.Failures, m.Reason, m.Message = 0, "", ""
+		m.LastSuccess = now
+		m.NextPoll = now.Add(jittered(s.cfg.Interval))
+	case errors.Is(err, context.Canceled):
+		// The agent stops: that says nothing about the link.
+	case reason == gitops.Fetching:
+		m.Failures, m.Reason, m.Message = 0, reason, err.Error()
+		m.NextPoll = now.Add(soon)
+	case reason == gitops.BudgetSpent:
+		// Nothing failed. A fleet that waits for midnight must not poll together.
+		m.Reason, m.Message = reason, err.Error()
+		m.NextPoll = midnight(now).Add(jittered(s.cfg.Interval))
+	default:
+		m.Failures++
+		m.Reason, m.Message = reason, err.Error()
+		m.NextPoll = now.Add(backoff(m.Failures))
 	}
-	return filepath.Join(c.RuntimeDir, "pull-"+c.Source+".json")
+	s.remember()
 }
 
-// recall reads the memory. One that cannot be read is none: it only means a
-// poll that comes early. A next poll further away than any backoff was written
-// under another clock.
-func recall(path string, now time.Time, longest time.Duration) memory {
-	var m memory
-	if path == "" {
-		return m
+// brought notes how a call of Objects ended. Its failures are counted apart from
+// those of polls: a poll goes well on a link that a large object never passes.
+func (s *Source) brought(first gitops.Hash, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	m := &s.memory
+	reason := gitops.ReasonOf(err)
+	switch {
+	case err == nil:
+		m.Lack = lack{}
+	case errors.Is(err, context.Canceled):
+	case reason == gitops.Fetching:
+		m.Lack = lack{Reason: reason, Message: err.Error()}
+		m.NextPoll = now.Add(soon)
+	case reason == gitops.BudgetSpent:
+		m.Lack = lack{Reason: reason, Message: err.Error()}
+		m.NextPoll = midnight(now).Add(jittered(s.cfg.Interval))
+	default:
+		n := m.Lack.Failures + 1
+		m.Lack = lack{Failures: n, Until: now.Add(backoff(n)), ID: first, Reason: reason, Message: err.Error()}
+		if e, ok := errors.AsType[*gitops.Error](err); ok {
+			m.Lack.Message, m.Lack.Remedy = e.Message, e.Remedy
+		}
 	}
-	b, err := os.ReadFile(path)
-	if err != nil || json.Unmarshal(b, &m) != nil || m.Failures < 0 {
-		return memory{}
-	}
-	if m.NextPoll.After(now.Add(longest)) {
-		m.NextPoll = now.Add(longest)
-	}
-	return m
+	s.remember()
 }
 
-// keep writes the memory whole or not at all. That it cannot is no reason to
-// stop polling.
-func (m memory) keep(path string) {
-	if path == "" {
-		return
+// held is the failure of a moment ago, where the same objects are asked for
+// again before it is time: cycles come more often than a link recovers.
+func (s *Source) held(first gitops.Hash) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.memory.Lack
+	if l.Failures == 0 || l.ID != first || s.forced.Load() || !s.cfg.Now().Before(l.Until) {
+		return nil
 	}
-	b, err := json.Marshal(m)
-	if err != nil {
-		return
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".pull-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(b)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
+	return failed(l.Reason, l.Remedy, "%s", l.Message)
+}
+
+// remember writes the memory down. The lock is held.
+func (s *Source) remember() {
+	s.ledger.bookFetch(&s.memory, s.cfg.Now())
+	s.memory.keep(s.cfg.memoryFile())
 }
 
 // jittered is the interval, up to a tenth shorter or longer: a fleet that was

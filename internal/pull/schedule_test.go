@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,29 +139,38 @@ func TestShutdownIsNotAFailure(t *testing.T) {
 	}
 }
 
+// token is a password that must never be seen again.
+const token = "s3cr3t-canary"
+
+func containsToken(s string) bool { return strings.Contains(s, token) }
+
 func TestConfigIsChecked(t *testing.T) {
 	good := config("http://127.0.0.1")
 	cases := map[string]func(*pull.Config){
-		"no scheme":          func(c *pull.Config) { c.URL = "example.com/r.git" },
-		"ext":                func(c *pull.Config) { c.URL = "ext::sh -c id" },
-		"git":                func(c *pull.Config) { c.URL = "git://example.com/r.git" },
-		"http":               func(c *pull.Config) { c.Insecure = false },
-		"file":               func(c *pull.Config) { c.URL, c.Insecure = "file:///r.git", false },
-		"file with a host":   func(c *pull.Config) { c.URL = "file://host/r.git" },
-		"password in URL":    func(c *pull.Config) { c.URL = "https://u:" + token + "@example.com/r.git" },
-		"user in URL":        func(c *pull.Config) { c.URL = "https://" + token + "@example.com/r.git" },
-		"password for ssh":   func(c *pull.Config) { c.URL = "ssh://git:" + token + "@example.com/r.git" },
-		"not a URL":          func(c *pull.Config) { c.URL = "https://u:" + token + "@exa mple.com/%zz" },
-		"query":              func(c *pull.Config) { c.URL = "https://example.com/r.git?token=" + token },
-		"no ref":             func(c *pull.Config) { c.Ref = pull.Ref{} },
-		"two refs":           func(c *pull.Config) { c.Ref.Tag = "x" },
-		"short commit":       func(c *pull.Config) { c.Ref = pull.Ref{Commit: "abc123"} },
-		"bad range":          func(c *pull.Config) { c.Ref = pull.Ref{Semver: "newest"} },
-		"mirror of bundles":  func(c *pull.Config) { c.Mirrors = []pull.Mirror{{URL: c.URL, Type: "bundles"}} },
-		"mirror over git":    func(c *pull.Config) { c.Mirrors = []pull.Mirror{{URL: "git://example.com/r.git"}} },
-		"proxy without host": func(c *pull.Config) { c.Proxy = "example.com:3128" },
-		"proxy scheme":       func(c *pull.Config) { c.Proxy = "ftp://example.com" },
-		"proxy for ssh":      func(c *pull.Config) { c.URL, c.Proxy = "ssh://git@example.com/r.git", "http://example.com" },
+		"no scheme":            func(c *pull.Config) { c.URL = "example.com/r.git" },
+		"ext":                  func(c *pull.Config) { c.URL = "ext::sh -c id" },
+		"git":                  func(c *pull.Config) { c.URL = "git://example.com/r.git" },
+		"http":                 func(c *pull.Config) { c.Insecure = false },
+		"file":                 func(c *pull.Config) { c.URL, c.Insecure = "file:///r.git", false },
+		"file with a host":     func(c *pull.Config) { c.URL = "file://host/r.git" },
+		"password in URL":      func(c *pull.Config) { c.URL = "https://u:" + token + "@example.com/r.git" },
+		"user in URL":          func(c *pull.Config) { c.URL = "https://" + token + "@example.com/r.git" },
+		"password for ssh":     func(c *pull.Config) { c.URL = "ssh://git:" + token + "@example.com/r.git" },
+		"not a URL":            func(c *pull.Config) { c.URL = "https://u:" + token + "@exa mple.com/%zz" },
+		"query":                func(c *pull.Config) { c.URL = "https://example.com/r.git?token=" + token },
+		"no ref":               func(c *pull.Config) { c.Ref = pull.Ref{} },
+		"two refs":             func(c *pull.Config) { c.Ref.Tag = "x" },
+		"short commit":         func(c *pull.Config) { c.Ref = pull.Ref{Commit: "abc123"} },
+		"bad range":            func(c *pull.Config) { c.Ref = pull.Ref{Semver: "newest"} },
+		"mirror of a new type": func(c *pull.Config) { c.Mirrors = []pull.Mirror{{URL: c.URL, Type: "torrent"}} },
+		"bundles over ssh": func(c *pull.Config) {
+			c.StateDir, c.Mirrors = "/var/lib/x", []pull.Mirror{{URL: "ssh://git@example.com/list", Type: "bundles"}}
+		},
+		"bundles without a place for them": func(c *pull.Config) { c.Mirrors = []pull.Mirror{{URL: c.URL, Type: "bundles"}} },
+		"mirror over git":                  func(c *pull.Config) { c.Mirrors = []pull.Mirror{{URL: "git://example.com/r.git"}} },
+		"proxy without host":               func(c *pull.Config) { c.Proxy = "example.com:3128" },
+		"proxy scheme":                     func(c *pull.Config) { c.Proxy = "ftp://example.com" },
+		"proxy for ssh":                    func(c *pull.Config) { c.URL, c.Proxy = "ssh://git@example.com/r.git", "http://example.com" },
 	}
 	store := openStore(t, objects.Options{})
 	for name, change := range cases {

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pull
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/pull/wire"
+)
+
+// tip asks the place what the ref names now.
+func (f *fetch) tip() (choice, error) {
+	if f.p.static != nil {
+		return f.staticTip()
+	}
+	server := f.p.client.Server()
+	prefixes := append(f.s.cfg.Ref.prefixes(), f.s.cfg.Carry...)
+	byID := f.s.cfg.Ref.Commit != ""
+	if byID && server.AnyCommit && len(prefixes) == 0 {
+		return f.s.cfg.Ref.choose(nil)
+	}
+	if byID && !server.AnyCommit {
+		prefixes = append(prefixes, headPrefix, tagPrefix)
+	}
+	list, err := f.refs(prefixes)
+	if err != nil {
+		return choice{}, err
+	}
+	on := refs{}
+	for _, r := range list.List {
+		on[r.Name] = r.ID
+	}
+	c, err := f.s.cfg.Ref.choose(on)
+	if err != nil {
+		return c, f.explain(err)
+	}
+	f.p.near = nil
+	c.wants = []gitops.Hash{c.tip}
+	if byID && !f.p.client.Server().AnyCommit {
+		c.wants = everything(on, c.tip)
+	}
+	c.carried = beside(on, f.s.cfg.Carry)
+	if !list.Shallow {
+		return c, nil
+	}
+	here, err := f.here(c)
+	if err == nil && !here {
+		err = failed(gitops.Incomplete, "use a repository with its whole history",
+			"fetch from %s: its repository is shallow", f.p.shown)
+	}
+	return c, err
+}
+
+// refs asks once more where the link was cut in the answer: a connection that
+// was used before may have had few bytes left.
+func (f *fetch) refs(prefixes []string) (wire.Refs, error) {
+	for again := enoughCuts - 1; ; again-- {
+		before := f.moved()
+		list, err := f.p.client.Refs(f.link, prefixes)
+		if err == nil || again == 0 || !wire.LinkFault(err) || f.link.Err() != nil || f.moved() == before {
+			return list, err
+		}
+	}
+}
+
+// moved counts the bytes on the link.
+func (f *fetch) moved() int64 {
+	in, out := f.s.ledger.meter.Bytes()
+	return in + out
+}
+
+// explain says which refs there are, where the one that is wanted is not. All
+// are asked for once, not with each poll: a forge has many.
+func (f *fetch) explain(err error) error {
+	if f.p.near != nil {
+		return f.p.near
+	}
+	list, e := f.refs([]string{headPrefix, tagPrefix})
+	if e != nil {
+		return err
+	}
+	all := refs{}
+	for _, r := range list.List {
+		all[r.Name] = r.ID
+	}
+	f.p.near = f.s.cfg.Ref.missing(all, err)
+	return f.p.near
+}
+
+// everything is what to ask for when a commit is looked for that no ref names,
+// and that may not be asked for: what all refs name.
+func everything(on refs, tip gitops.Hash) []gitops.Hash {
+	var all []gitops.Hash
+	for name, id := range on {
+		if id == tip {
+			return []gitops.Hash{tip}
+		}
+		if strings.HasPrefix(name, headPrefix) || strings.HasPrefix(name, tagPrefix) {
+			all = append(all, id)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// beside are the refs that are kept beside the head: those that begin with one
+// of prefixes.
+func beside(on refs, prefixes []string) map[string]gitops.Hash {
+	out := map[string]gitops.Hash{}
+	for name, id := range on {
+		if slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			out[name] = id
+		}
+	}
+	return out
+}
