@@ -118,10 +118,60 @@ func TestAbilitiesAreKeptOverRestarts(t *testing.T) {
 	}
 }
 
+// TestWhereItMovedToIsKept: a redirect is paid for once.
+func TestWhereItMovedToIsKept(t *testing.T) {
+	f := newFleet(t)
+	backend := f.backend()
+	seen := &requests{next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rest, ok := strings.CutPrefix(r.URL.Path, "/old"); ok {
+			http.Redirect(w, r, rest+"?"+r.URL.RawQuery, http.StatusMovedPermanently)
+			return
+		}
+		backend.ServeHTTP(w, r)
+	})}
+	cfg := config(t, serve(t, seen).URL+"/old/fleet.git")
+	cfg.Cache = filepath.Join(t.TempDir(), "abilities.json")
+	poll(t, open(t, cfg))
+	seen.forget()
+	poll(t, open(t, cfg))
+	if got := seen.list(); !slices.Equal(got, []string{"POST git-upload-pack"}) {
+		t.Errorf("after a restart: %q", got)
+	}
+}
+
+// TestAServerOfV0IsLookedAtWithoutAWrite: each poll asks it for v2 again.
+func TestAServerOfV0IsLookedAtWithoutAWrite(t *testing.T) {
+	f := newFleet(t)
+	v0 := f.backend()
+	seen := &requests{next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Git-Protocol")
+		v0.ServeHTTP(w, r)
+	})}
+	cfg := config(t, serve(t, seen).URL+"/fleet.git")
+	cfg.Cache = filepath.Join(t.TempDir(), "abilities.json")
+	c := open(t, cfg)
+	poll(t, c)
+	before, err := os.Stat(cfg.Cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	poll(t, c)
+	after, err := os.Stat(cfg.Cache)
+	if err != nil || !os.SameFile(before, after) {
+		t.Error("the file was written though nothing changed", err)
+	}
+	if got := seen.list(); !slices.Equal(got, []string{"GET refs", "GET refs"}) {
+		t.Errorf("asked %q", got)
+	}
+	if s := open(t, cfg).Server(); s.Protocol != "v0" {
+		t.Errorf("after a restart: %+v", s)
+	}
+}
+
 // TestServerThatChanges covers an update, or another setting, between two polls.
 func TestServerThatChanges(t *testing.T) {
 	f := newFleet(t)
-	v0 := f.backend("GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=protocol.version", "GIT_CONFIG_VALUE_0=0")
+	v0 := f.backend()
 	seen := &requests{next: f.backend()}
 	old := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Git-Protocol")
