@@ -34,7 +34,7 @@ func TestPackCutAnywhereKeepsWhatWasWhole(t *testing.T) {
 	before := 0
 	for n := range len(b) {
 		got, err := s.Receive(t.Context(), objects.Arrival{Pack: cutAt(b, n, errCut)})
-		if err != errCut {
+		if !errors.Is(err, errCut) {
 			t.Fatalf("cut at %d: %v", n, err)
 		}
 		whole := 0
@@ -76,7 +76,7 @@ func TestLargePackIsCutAndTheRestAskedFor(t *testing.T) {
 	for n := 0; n < len(b); n += 997 {
 		s, _ := open(t, objects.Options{})
 		got, err := s.Receive(t.Context(), objects.Arrival{Pack: cutAt(b, n, errCut)})
-		if err != errCut {
+		if !errors.Is(err, errCut) {
 			t.Fatalf("cut at %d: %v", n, err)
 		}
 		lost, err := s.Absent(t.Context(), all)
@@ -144,7 +144,7 @@ func TestThinPacks(t *testing.T) {
 	t.Run("cut anywhere", func(t *testing.T) {
 		s, _ := open(t, objects.Options{})
 		for n := range len(thin) {
-			if _, err := s.Receive(t.Context(), objects.Arrival{Pack: cutAt(thin, n, errCut)}); err != errCut {
+			if _, err := s.Receive(t.Context(), objects.Arrival{Pack: cutAt(thin, n, errCut)}); !errors.Is(err, errCut) {
 				t.Fatalf("cut at %d: %v", n, err)
 			}
 		}

@@ -3,10 +3,14 @@
 // Package objects is the node's store of Git objects: commits, trees, blobs
 // and tags in one SQLite file, shared by all sources.
 //
-// It owns two promises. A pack arrives whole, with the ref that needed it, or
-// not at all, whatever kills the process or the power. And the file is closed
-// under links: whatever an object names is in the file too, so a commit that
-// is here can be read to its last blob.
+// It is partial: of a repository it holds what this node needs. That an object
+// is here says nothing about what it names; Lineage and Below walk and name what
+// is missing. One thing is remembered: the commits of a source's head are
+// connected, with their root trees and trust files, because Advance takes only a
+// tip that Lineage has just walked. Damage takes that back.
+//
+// A pack is stored object by object, as it comes: each is hashed, its form is
+// checked, and whatever ends the pack, what was whole stays.
 //
 // Nothing in it is trusted: every object is hashed again whenever it is read.
 // It never speaks to a network, never writes a work tree, and never decides

@@ -101,7 +101,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		if err := os.WriteFile(pack, p.bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		stages[killed(t, path, pack, tip, time.Duration(g.Int64N(int64(300*time.Millisecond))))]++
+		stages[killed(t, path, pack, tip, time.Duration(g.Int64N(int64(200*time.Millisecond))))]++
 		head = checkLeft(t, path, head, tip)
 	}
 	t.Logf("the last that was heard: %v", stages)

@@ -311,7 +311,7 @@ func BenchmarkLineage(b *testing.B) {
 	s, _ := open(b, objects.Options{})
 	p := newPack()
 	var head gitops.Hash
-	var parents []gitops.Hash
+	var parents, near []gitops.Hash
 	for n := range 10_000 {
 		key := p.add(blobType, fmt.Append(nil, "key ", n/100))
 		trust := p.add(treeType, entryOf("100644", "signers", key))
@@ -321,11 +321,21 @@ func BenchmarkLineage(b *testing.B) {
 		}
 		head = p.add(commitType, commitOf(p.add(treeType, root), parents...))
 		parents = []gitops.Hash{head}
+		if n == 9_989 {
+			near = parents
+		}
 	}
 	arrive(b, s, p)
-	for b.Loop() {
-		if l := lineage(b, s, head, nil, 100); l.Commits != 10_000 || len(l.Missing) > 0 {
-			b.Fatal(l)
-		}
+	for name, c := range map[string]struct {
+		until   []gitops.Hash
+		commits int
+	}{"all": {commits: 10_000}, "an end nearby": {until: near, commits: 11}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if l := lineage(b, s, head, c.until, 100); l.Commits != c.commits || len(l.Missing) > 0 {
+					b.Fatal(l)
+				}
+			}
+		})
 	}
 }
