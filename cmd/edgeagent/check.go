@@ -6,11 +6,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/edgeagent/edgeagent/internal/config"
+	"github.com/edgeagent/edgeagent/internal/pull"
 )
 
 // probeTimeout bounds each look at something outside this process.
@@ -37,7 +39,7 @@ type probes struct {
 	disk    func(dir string) finding
 	keys    func(config.Source) error
 	cluster func(context.Context, config.Config) (version string, err error)
-	git     func(context.Context, config.Config, config.Source) (found string, err error)
+	git     func(context.Context, config.Config, config.Source) ([]pull.Probed, error)
 	daemon  func(context.Context) (version string, err error)
 }
 
@@ -83,9 +85,39 @@ func diagnose(ctx context.Context, path string, p probes) []finding {
 		findings = append(findings, looked(ctx, "keys of "+s.Name, lookFailed, "", func(context.Context) (string, error) {
 			return "they can be read", p.keys(s)
 		}))
-		findings = append(findings, looked(ctx, "git of "+s.Name, lookFailed, "", func(ctx context.Context) (string, error) {
-			return p.git(ctx, c, s)
-		}))
+		places, err := p.git(ctx, c, s)
+		findings = append(findings, diagnoseGit(s.Name, places, err)...)
+	}
+	return findings
+}
+
+// diagnoseGit is a line for the URL and one for each mirror. One of them is
+// enough: that others do not answer is then a warning.
+func diagnoseGit(source string, places []pull.Probed, err error) []finding {
+	if err != nil {
+		what, remedy := inParts(err)
+		return []finding{{"git of " + source, lookFailed, what, remedy}}
+	}
+	bad := lookFailed
+	if slices.ContainsFunc(places, func(p pull.Probed) bool { return p.Err == nil }) {
+		bad = lookWarning
+	}
+	var findings []finding
+	for _, p := range places {
+		check := "git of " + source
+		if p.Mirror {
+			check = "mirror of " + source
+		}
+		if p.Err != nil {
+			what, remedy := inParts(p.Err)
+			findings = append(findings, finding{check, bad, what, remedy})
+			continue
+		}
+		found := p.URL + " answers"
+		if p.Tip != "" {
+			found = p.URL + " names " + p.Tip.Short()
+		}
+		findings = append(findings, finding{check, lookGood, found + " (" + p.Client + ")", ""})
 	}
 	return findings
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/edgeagent/edgeagent/internal/config"
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/pull"
 )
 
 func TestDoctorLooksAtEverything(t *testing.T) {
@@ -25,6 +26,7 @@ cluster: {kubeconfig: ` + path + `}
 sources:
 - {name: a, url: "http://127.0.0.1/a", insecure: true, trust: {mode: none}}
 - {name: b, url: "http://127.0.0.1/b", insecure: true, trust: {mode: none}}
+- {name: c, url: "http://127.0.0.1/c", insecure: true, trust: {mode: none}}
 `
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -36,11 +38,17 @@ sources:
 		keys:    func(s config.Source) error { return map[string]error{"b": errors.New("no keys")}[s.Name] },
 		cluster: func(context.Context, config.Config) (string, error) { return "v1.36", nil },
 		daemon:  func(context.Context) (string, error) { return "", errors.New("away") },
-		git: func(_ context.Context, _ config.Config, s config.Source) (string, error) {
-			if s.Name == "a" {
-				return "", &gitops.Error{Reason: gitops.Auth, Message: "refused", Remedy: "check the password"}
+		git: func(_ context.Context, _ config.Config, s config.Source) ([]pull.Probed, error) {
+			refused := &gitops.Error{Reason: gitops.Auth, Message: "refused", Remedy: "check the password"}
+			found := pull.Probed{URL: "http://127.0.0.1/m", Mirror: true, Client: "git v2", Tip: "1234567890"}
+			list := pull.Probed{URL: "http://127.0.0.1/list", Mirror: true, Client: "static bundles"}
+			switch s.Name {
+			case "a":
+				return []pull.Probed{{Err: refused}, {Mirror: true, Err: refused}}, nil
+			case "b":
+				return []pull.Probed{{Err: refused}, found, list}, nil
 			}
-			return "names 1234567", nil
+			return nil, errors.New("no place")
 		},
 	}
 	var got []string
@@ -55,8 +63,13 @@ sources:
 		"cluster|good|it answers, version v1.36|",
 		"keys of a|good|they can be read|",
 		"git of a|failed|refused|check the password",
+		"mirror of a|failed|refused|check the password",
 		"keys of b|failed|no keys|",
-		"git of b|good|names 1234567|",
+		"git of b|warning|refused|check the password",
+		"mirror of b|good|http://127.0.0.1/m names 1234567 (git v2)|",
+		"mirror of b|good|http://127.0.0.1/list answers (static bundles)|",
+		"keys of c|good|they can be read|",
+		"git of c|failed|no place|",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

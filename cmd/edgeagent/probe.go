@@ -54,12 +54,10 @@ func lookAtCluster(ctx context.Context, c config.Config) (string, error) {
 	return caps.KubeVersion, err
 }
 
-func lookAtGit(ctx context.Context, c config.Config, s config.Source) (string, error) {
-	url, tip, err := pull.Probe(ctx, pullConfig(c, s))
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s names %s", url, tip.Short()), nil
+func lookAtGit(ctx context.Context, c config.Config, s config.Source) ([]pull.Probed, error) {
+	pc := pullConfig(c, s)
+	pc.Timeout = min(pc.Timeout, probeTimeout)
+	return pull.Probe(ctx, pc)
 }
 
 // madeAt is when this program's file was written; a package keeps the time of

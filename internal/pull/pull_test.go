@@ -276,18 +276,19 @@ func TestProbeAsksAndChangesNothing(t *testing.T) {
 	cfg.RuntimeDir = t.TempDir()
 	cfg.Mirrors = []pull.Mirror{{URL: cfg.URL}}
 	cfg.URL = strings.Replace(cfg.URL, "/r.git", "/none.git", 1)
-	url, tip, err := pull.Probe(t.Context(), cfg)
-	if err != nil || tip != head || url != cfg.Mirrors[0].URL {
-		t.Errorf("%s %s %v", url, tip, err)
+	found, err := pull.Probe(t.Context(), cfg)
+	if err != nil || len(found) != 2 {
+		t.Fatal(found, err)
+	}
+	wantReason(t, found[0].Err, gitops.NotGit)
+	if m := found[1]; m.Err != nil || m.Tip != head || m.URL != cfg.Mirrors[0].URL || !m.Mirror || found[0].Mirror || m.Client != "git v2" {
+		t.Errorf("%+v", m)
 	}
 	if left, err := os.ReadDir(cfg.RuntimeDir); err != nil || len(left) > 0 {
 		t.Error("the schedule was written", left, err)
 	}
-	cfg.Mirrors = nil
-	_, _, err = pull.Probe(t.Context(), cfg)
-	wantReason(t, err, gitops.NotGit)
 	cfg.Ref = pull.Ref{}
-	_, _, err = pull.Probe(t.Context(), cfg)
+	_, err = pull.Probe(t.Context(), cfg)
 	if gitops.ReasonOf(err) != gitops.BadRequest {
 		t.Error(err)
 	}
