@@ -53,7 +53,7 @@ func (s *Server) importFrom(w http.ResponseWriter, r *http.Request) (gitops.Impo
 	if err != nil {
 		// The file's name here means nothing to whoever sent it.
 		e := *typed(err)
-		e.Message = strings.ReplaceAll(e.Message, file, "the bundle")
+		e.Message = strings.NewReplacer(file, "the bundle", filepath.Base(file), "the bundle").Replace(e.Message)
 		return imported, &e
 	}
 	return imported, nil

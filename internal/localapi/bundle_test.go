@@ -60,11 +60,11 @@ func TestImportFailsInThePersonsWords(t *testing.T) {
 	client := localapi.NewClient(serve(t, c))
 	go func() {
 		file := <-c.taking
-		c.err = &gitops.Error{Reason: gitops.WrongRepository, Message: "import " + file + ": it is of another repository", Remedy: "take the right one"}
+		c.err = &gitops.Error{Reason: gitops.WrongRepository, Message: "import " + file + ": " + filepath.Base(file) + " is of another repository", Remedy: "take the right one"}
 		c.taking <- file
 	}()
 	_, err := client.Import(t.Context(), "fleet", strings.NewReader("x"), 1)
-	if gitops.ReasonOf(err) != gitops.WrongRepository || err.Error() != "import the bundle: it is of another repository; take the right one" {
+	if gitops.ReasonOf(err) != gitops.WrongRepository || err.Error() != "import the bundle: the bundle is of another repository; take the right one" {
 		t.Errorf("error %v", err)
 	}
 }
