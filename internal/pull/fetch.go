@@ -106,7 +106,7 @@ func (f *fetch) ask(r wire.Request, announced func(objects int) error, within in
 	defer func() { _ = body.Close() }()
 	f.shallow = f.shallow || len(body.Shallow) > 0 && r.Depth == 0
 	got, err := f.s.store.Receive(f.ctx, objects.Arrival{
-		Pack: upTo(alive{body, f.s.pulse}, within), Announced: announced, Keep: f.keep(), Progress: f.s.pulse.beat,
+		Pack: upTo(arriving{body, f.s}, within), Announced: announced, Keep: f.keep(), Progress: f.s.pulse.beat,
 	})
 	f.bytes += got.Bytes
 	f.progress = f.progress || got.New > 0
@@ -118,16 +118,20 @@ func (f *fetch) ask(r wire.Request, announced func(objects int) error, within in
 	return got, err
 }
 
-// alive tells that a pack comes, also where no link is in between.
-type alive struct {
+// arriving tells that a pack comes, also where no link is in between, and ends it
+// with the day's budget: what was read ahead must not cost another half megabyte.
+type arriving struct {
 	io.Reader
-	pulse *pulse
+	s *Source
 }
 
-func (a alive) Read(p []byte) (int, error) {
+func (a arriving) Read(p []byte) (int, error) {
+	if err := a.s.affordable(); err != nil {
+		return 0, err
+	}
 	n, err := a.Reader.Read(p)
 	if n > 0 {
-		a.pulse.beat()
+		a.s.pulse.beat()
 	}
 	return n, err
 }
