@@ -160,7 +160,7 @@ func (d *drop) deal(ctx context.Context, f fs.FileInfo) (done bool) {
 	if now, err := os.Lstat(name); err != nil || likeness(now) != likeness(f) {
 		return true
 	}
-	if err := errors.Join(os.Remove(name), d.removeNote(f.Name())); err != nil {
+	if err := os.Remove(name); err != nil { // the next look removes an old note
 		d.stuck[f.Name()] = likeness(f)
 		d.complain("remove a bundle that was imported", err)
 	}

@@ -210,8 +210,10 @@ func TestBundleThatIsBeingWrittenIsLeftAlone(t *testing.T) {
 		w.put("b.bundle", "Corrupt")
 		for n := range 40 { // a slow stick, one byte a second
 			w.put("a.bundle", two[:n])
-			happened()
-			w.sleep(time.Second)
+			for range 2 {
+				happened()
+				w.sleep(500 * time.Millisecond)
+			}
 		}
 		w.inFolder([]string{"a.bundle", "b.bundle"}, nil) // the second may build on the first
 		w.put("a.bundle", two)
