@@ -31,10 +31,6 @@ type Arrival struct {
 	// Progress is called with every entry that was read, and while room is made;
 	// nil for nobody.
 	Progress func()
-	// Head is the tip of a whole history that the pack completes, and Source whose
-	// head it becomes; "" where the caller looks itself.
-	Source string
-	Head   gitops.Hash
 }
 
 // Received says what a pack brought. It is valid beside an error, too.
@@ -69,9 +65,6 @@ func (s *Store) Receive(ctx context.Context, a Arrival) (got Received, err error
 	}
 	if lost := b.flush(ctx); lost != nil {
 		err = lost
-	}
-	if err == nil && a.Head != "" {
-		err = s.completed(ctx, a)
 	}
 	return Received{Objects: b.stored, New: b.news, SetAside: x.setAside(), Bytes: r.n}, err
 }
