@@ -43,7 +43,7 @@ func TestPacketsAreTold(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			in := wire.NewLines(strings.NewReader(c.in+strings.Repeat("t", 100)), 1<<20)
-			if c.err == io.ErrUnexpectedEOF {
+			if errors.Is(c.err, io.ErrUnexpectedEOF) {
 				in = wire.NewLines(strings.NewReader(c.in), 1<<20)
 			}
 			kind, content, err := in.Next()
