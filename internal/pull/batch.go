@@ -52,6 +52,13 @@ func (b *batch) lost(asked int) bool {
 	return b.alone <= enoughCuts
 }
 
+// mute shrinks it after a request to which no byte came back: it may have been
+// too long itself. One for a single object cannot be shorter.
+func (b *batch) mute(asked int) bool {
+	b.size = max(1, asked/8)
+	return asked > 1
+}
+
 func (s *Source) recallBatch() batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -143,7 +143,7 @@ func (f *fetch) bring(missing []gitops.MissingObject) error {
 			r.Depth = 1
 		}
 	}
-	before := f.moved()
+	before := f.mark()
 	got, err := f.ask(r, nil, 0)
 	switch {
 	case err == nil:
@@ -202,16 +202,18 @@ func (f *fetch) unanswered(m gitops.MissingObject, said error) error {
 
 // interrupted decides what a failed answer means: nil when the rest, or less of
 // it, is to be asked for.
-func (f *fetch) interrupted(err error, got objects.Received, asked []gitops.MissingObject, before int64) error {
+func (f *fetch) interrupted(err error, got objects.Received, asked []gitops.MissingObject, before marks) error {
 	switch {
 	case !wire.LinkFault(err) || f.ctx.Err() != nil || f.link.Err() != nil:
 		return err
 	case got.New > 0:
 		f.batch.cut(got.New)
 		return nil
-	case f.moved() == before:
+	case f.mark() == before:
 		return err // nobody is there
-	case f.batch.lost(len(asked)):
+	case f.mark().in == before.in && !f.batch.mute(len(asked)):
+		return err
+	case f.mark().in == before.in || f.batch.lost(len(asked)):
 		return nil
 	case got.Bytes == 0:
 		return err

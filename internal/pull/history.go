@@ -162,7 +162,7 @@ func (f *fetch) untilHere(id gitops.Hash, r wire.Request) error {
 		if err != nil || here {
 			return err
 		}
-		before := f.moved()
+		before := f.mark()
 		got, err := f.ask(r, nil, 0)
 		if err == nil {
 			if here, e := f.s.store.Has(f.ctx, id); e != nil || here {

@@ -57,18 +57,20 @@ func (f *fetch) tip() (choice, error) {
 // was used before may have had few bytes left.
 func (f *fetch) refs(prefixes []string) (wire.Refs, error) {
 	for again := enoughCuts - 1; ; again-- {
-		before := f.moved()
+		before := f.mark()
 		list, err := f.p.client.Refs(f.link, prefixes)
-		if err == nil || again == 0 || !wire.LinkFault(err) || f.link.Err() != nil || f.moved() == before {
+		if err == nil || again == 0 || !wire.LinkFault(err) || f.link.Err() != nil || f.mark() == before {
 			return list, err
 		}
 	}
 }
 
-// moved counts the bytes on the link.
-func (f *fetch) moved() int64 {
+// marks are the bytes that the meter stood at.
+type marks struct{ in, out int64 }
+
+func (f *fetch) mark() marks {
 	in, out := f.s.ledger.meter.Bytes()
-	return in + out
+	return marks{in, out}
 }
 
 // explain says which refs there are, where the one that is wanted is not. All

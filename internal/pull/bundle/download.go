@@ -75,20 +75,11 @@ func (m *Mirror) download(ctx context.Context, at *url.URL, name string) error {
 		}
 		// A server without ranges begins anew each time: only what goes
 		// beyond the longest part so far is progress.
-		if err != nil && (d.size <= most || ctx.Err() != nil || final(err)) {
+		if err != nil && (d.size <= most || ctx.Err() != nil) {
 			return err
 		}
 		most = max(most, d.size)
 	}
-}
-
-// final is what asking again does not change.
-func final(err error) bool {
-	switch gitops.ReasonOf(err) {
-	case gitops.TooLarge, gitops.StoreFailed, gitops.ServerError, gitops.NotGit, gitops.Auth, gitops.CaptivePortal, gitops.RedirectRefused:
-		return true
-	}
-	return false
 }
 
 // open finds what an earlier run left. A part without its state is of nobody

@@ -181,7 +181,7 @@ func Resolve(list *url.URL, uri string) (*url.URL, error) {
 	switch {
 	case ref.User != nil:
 		return nil, refused("has a user in it")
-	case at.Scheme != list.Scheme || !strings.EqualFold(at.Host, list.Host) || at.Opaque != "":
+	case at.Scheme != list.Scheme || !strings.EqualFold(at.Host, list.Host):
 		return nil, refused("is not on the list's host")
 	case at.Fragment != "":
 		return nil, refused("has a fragment")

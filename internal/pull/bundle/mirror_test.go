@@ -327,7 +327,7 @@ func TestDownloadsThatAreRefused(t *testing.T) {
 		"cut and over": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(fakeBundle(100, 1)[:150]) }, gitops.Corrupt},
 		"no pack":      {write("# v2 git bundle\n" + idA + " refs/heads/main\n\nhello"), gitops.Corrupt},
 		"range unasked": {func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Range", "bytes 5-9/10")
+			w.Header().Set("Content-Range", "bytes 0-9/10")
 			w.WriteHeader(http.StatusPartialContent)
 		}, gitops.ServerError},
 		"dies at once": {func(w http.ResponseWriter, _ *http.Request) {
@@ -445,5 +445,48 @@ func TestProgressIsTold(t *testing.T) {
 	packOf(t, mustOpen(t, m), nil)
 	if told < 2 {
 		t.Errorf("told %d times", told)
+	}
+}
+
+// A server that cannot say which version it has is believed as long as the
+// length is the same; the checksum says the rest.
+func TestAnotherFileWithoutValidators(t *testing.T) {
+	for name, next := range map[string][]byte{"longer": fakeBundle(100_001, 3), "as long": fakeBundle(100_000, 3)} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, 100_000)
+			files := [][]byte{p.file, next, next, next}
+			p.answer = func(w http.ResponseWriter, r *http.Request) {
+				r.Header.Del("If-Range")
+				file := files[0]
+				if len(files) > 1 {
+					files = files[1:]
+					w = &cutter{w, 70_000}
+				}
+				http.ServeContent(w, r, "1.bundle", time.Time{}, bytes.NewReader(file))
+			}
+			p.file = next
+			m := p.mirror(t.TempDir())
+			b, err := m.Open(t.Context(), entry)
+			if name == "as long" { // half of each
+				wantReason(t, err, gitops.Corrupt)
+				b, err = m.Open(t.Context(), entry)
+			}
+			if packOf(t, b, err) != p.pack() {
+				t.Error("the pack is another one")
+			}
+		})
+	}
+}
+
+// A weak tag does not promise the same bytes: the time has to.
+func TestWeakTagsAreNoRangeValidators(t *testing.T) {
+	p := newPlace(t, 100_000)
+	p.tag, p.cut = `W/"v1"`, 60_000
+	b, err := p.mirror(t.TempDir()).Open(t.Context(), entry)
+	if packOf(t, b, err) != p.pack() {
+		t.Error("the pack is another one")
+	}
+	if want := "bytes=60000- " + modified.UTC().Format(http.TimeFormat); len(p.requests) != 2 || p.requests[1] != want {
+		t.Errorf("requests %q, want %q", p.requests, want)
 	}
 }

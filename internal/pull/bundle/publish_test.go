@@ -312,7 +312,7 @@ func TestRepositoriesOfEveryShape(t *testing.T) {
 	r := newRepo(t)
 	r.commit("a", "1")
 	head := r.commit("sub/b", "2")
-	r.git("update-index", "--add", "--cacheinfo", "160000,"+string(head)+",module")
+	r.git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("5", 40)+",module")
 	r.git("commit", "-q", "-m", "a submodule")
 	head = gitops.Hash(r.git("rev-parse", "HEAD"))
 	dir := t.TempDir()
@@ -362,5 +362,26 @@ func TestListWithWholeURLs(t *testing.T) {
 		if strings.Contains(err.Error(), "secret") {
 			t.Error(err)
 		}
+	}
+}
+
+// What a tag named before may be gone from the repository: bundles that are
+// merged do without it.
+func TestMovedTagsDoNotStopCompaction(t *testing.T) {
+	r := newRepo(t)
+	r.commit("base", noise(500))
+	r.publish("main", "refs/tags/*")
+	for i := range 6 {
+		r.commit("file", noise(100+i))
+		r.git("tag", "-f", "-m", fmt.Sprint(i), "stable")
+		r.git("reflog", "expire", "--expire=now", "--all")
+		r.git("prune", "--expire=now")
+		r.now = r.now.Add(time.Minute)
+		if done := r.publish("main", "refs/tags/*"); done.Full != "" && i > 0 {
+			t.Errorf("run %d: %s", i, done.Full)
+		}
+	}
+	if n := len(readList(t, r.dir).Bundles); n > 6 {
+		t.Errorf("%d bundles: nothing was merged", n)
 	}
 }

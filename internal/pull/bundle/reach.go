@@ -159,7 +159,7 @@ func (r *reach) between(from, to []Ref) error {
 func (r *reach) findBoundary(commits []plumbing.Hash, without map[plumbing.Hash]bool) error {
 	for _, id := range commits {
 		for _, parent := range r.commits[id].parents {
-			if !without[parent] || slices.Contains(r.boundary, parent) {
+			if !without[parent] {
 				continue
 			}
 			r.boundary = append(r.boundary, parent)

@@ -5,6 +5,7 @@ package objects
 import (
 	"context"
 	"encoding/binary"
+	"runtime/debug"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
@@ -20,6 +21,9 @@ const (
 	waiter = 128
 	// maxRecent is how much of the newest content is kept for the deltas on it.
 	maxRecent = 8 << 20
+	// large is an object after which memory goes back to the system: a pack of
+	// many would have the collector keep some of them beside those in use.
+	large = 2 << 20
 	// inflation is how many times larger than a pack its objects may be.
 	inflation = 8
 )
@@ -223,6 +227,9 @@ func (x *resolver) store(ctx context.Context, offset int64, o object) (id, error
 	}
 	x.offsets.resolve(offset, i)
 	x.remember(i, o)
+	if len(o.content) > large {
+		debug.FreeOSMemory()
+	}
 	return i, nil
 }
 

@@ -26,15 +26,16 @@ func TestBytesOfAPoll(t *testing.T) {
 		name    string
 		secure  bool
 		protos  []string
+		resumed bool
 		between func(*wire.Client) // two polls
 		most    int64
 	}{
 		{name: "plain, kept alive", most: 700},
 		{name: "plain, connected anew", between: (*wire.Client).Close, most: 700},
 		{name: "TLS, kept alive", secure: true, most: 900},
-		{name: "TLS, resumed", secure: true, between: (*wire.Client).Close, most: 2000},
+		{name: "TLS, resumed", secure: true, resumed: true, between: (*wire.Client).Close, most: 2000},
 		{name: "HTTP/2, kept alive", secure: true, protos: []string{"h2"}, most: 900},
-		{name: "HTTP/2, resumed", secure: true, protos: []string{"h2"}, between: (*wire.Client).Close, most: 2000},
+		{name: "HTTP/2, resumed", secure: true, protos: []string{"h2"}, resumed: true, between: (*wire.Client).Close, most: 2000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var url string
@@ -64,7 +65,10 @@ func TestBytesOfAPoll(t *testing.T) {
 					t.Errorf("a poll took %d bytes, more than %d", n, c.most)
 				}
 				if n := len(seen.list()); n != 1 {
-					t.Errorf("a poll took %d requests", n)
+					t.Fatalf("a poll took %d requests", n)
+				}
+				if c.resumed && !seen.first().TLS.DidResume {
+					t.Error("the TLS session was not resumed")
 				}
 			}
 		})

@@ -61,6 +61,12 @@ func (r *requests) list() []string {
 	return out
 }
 
+func (r *requests) first() *http.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen[0]
+}
+
 func (r *requests) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
