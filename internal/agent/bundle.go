@@ -49,30 +49,61 @@ func (a *Agent) Import(ctx context.Context, name, file string) (gitops.Imported,
 }
 
 // importAll hands a bundle to every source, and returns what came of it at those
-// whose repository it is of: at least one, or an error.
+// whose repository it is of: at least one, or an error. What one source cannot
+// take counts only where no other one can.
 func (a *Agent) importAll(ctx context.Context, file string) ([]gitops.Imported, error) {
 	var out []gitops.Imported
 	var foreign []string
+	var broken error
 	for _, s := range a.sources {
 		i, err := s.imports(ctx, file)
-		switch gitops.ReasonOf(err) {
-		case gitops.WrongRepository, gitops.RefMissing:
+		switch reason := gitops.ReasonOf(err); {
+		case err == nil:
+			out = append(out, i)
+		case reason == gitops.WrongRepository, reason == gitops.RefMissing:
 			foreign = append(foreign, s.cfg.Name+": "+err.Error())
-			continue
-		}
-		if err != nil {
+		case nodesFault(err):
 			return nil, err
-		}
-		out = append(out, i)
-	}
-	if len(out) == 0 {
-		return nil, &gitops.Error{
-			Reason:  gitops.WrongRepository,
-			Message: fmt.Sprintf("import %s: it is of none of the %d repositories of this node (%s)", file, len(a.sources), strings.Join(foreign, "; ")),
-			Remedy:  "take a bundle of a repository and ref that edgeagent status lists",
+		case broken == nil:
+			broken = err
 		}
 	}
-	return out, nil
+	switch {
+	case len(out) > 0 && (broken == nil || refusedByAll(out) == nil):
+		return out, nil
+	case broken != nil:
+		return nil, broken
+	}
+	return nil, &gitops.Error{
+		Reason:  gitops.WrongRepository,
+		Message: fmt.Sprintf("import %s: it is of none of the %d repositories of this node (%s)", file, len(a.sources), strings.Join(foreign, "; ")),
+		Remedy:  "take a bundle of a repository and ref that edgeagent status lists",
+	}
+}
+
+// nodesFault reports failures that say nothing about the bundle.
+func nodesFault(err error) bool {
+	switch gitops.ReasonOf(err) {
+	case gitops.StoreFailed, gitops.JournalFailed, gitops.JournalLocked, gitops.Conflict, gitops.Interrupted, gitops.TrustMissing, "":
+		return true
+	}
+	return false
+}
+
+// refusedByAll is the first refusal of the trust rules, as an error, where none
+// of the sources took the bundle.
+func refusedByAll(all []gitops.Imported) error {
+	var first error
+	for _, i := range all {
+		r := i.Refused
+		if r == nil {
+			return nil
+		}
+		if first == nil {
+			first = &gitops.Error{Reason: r.Reason, Message: "source " + i.Source + ", " + r.Revision.Short() + ": " + r.Message, Commit: r.Commit}
+		}
+	}
+	return first
 }
 
 // imports orders the source's loop to take a bundle in.

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/edgeagent/edgeagent/internal/agent"
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
@@ -246,5 +247,56 @@ func TestExportDoesNotHoldTheLoopUp(t *testing.T) {
 		w.cluster.edit("a", "edited")
 		w.sleep(2 * time.Minute)
 		w.holds(content{"a": "1"})
+	})
+}
+
+// strange is a source that takes every bundle for one of its own.
+type strange struct {
+	*remote
+	commit gitops.Hash
+	err    error
+}
+
+func (s strange) Import(context.Context, string, []gitops.Hash) (gitops.Commit, error) {
+	return gitops.Commit{Revision: gitops.NewRevision("main", s.commit), FullRef: "refs/heads/main"}, s.err
+}
+
+// TestOneSourceThatTakesABundleIsEnough: a source cannot always tell that a
+// bundle is of another repository.
+func TestOneSourceThatTakesABundleIsEnough(t *testing.T) {
+	inWorld(t, func(w *world) {
+		other := newRemote()
+		elsewhere := &world{t: t, remote: other, renderer: &renderer{remote: other}}
+		first := elsewhere.source("first")
+		w.cfg.Sources = append([]agent.SourceConfig{first}, w.cfg.Sources...)
+		root := other.push(content{"z": "1"})
+		w.push(content{"a": "1"})
+		w.restart()
+		w.once()
+		fork := other.fork("", content{"z": "2"})
+		other.set(func(r *remote) { r.head = root })
+		for name, git := range map[string]strange{
+			"a": {remote: other, commit: fork},
+			"b": {remote: other, err: failure(gitops.PrerequisiteMissing)},
+		} {
+			w.cfg.Sources[0].Git = git
+			w.folder()
+			rev := w.offline(content{"a": name})
+			w.put(name+".bundle", string(rev.Hash()))
+			w.sleep(3 * time.Minute)
+			if files := w.files(); len(files) > 0 || w.state().Healthy.Revision != rev {
+				t.Errorf("%s: healthy = %v, left %q\n%s", name, w.state().Healthy, files, w.log)
+			}
+			// Where nobody takes it, it is the strange one's reason that is told.
+			w.put("other.bundle", "WrongRepository")
+			w.sleep(3 * time.Minute)
+			want := gitops.ReasonOf(git.err)
+			if want == "" {
+				want = gitops.Fork
+			}
+			w.isNoted("other.bundle", "reason:  "+string(want))
+			os.Remove(w.path("other.bundle")) //nolint:errcheck // the next one would tell
+			w.sleep(2 * time.Minute)
+		}
 	})
 }

@@ -141,7 +141,7 @@ func (d *drop) deal(ctx context.Context, f fs.FileInfo) (done bool) {
 	}
 	all, err := d.take(ctx, name)
 	if err == nil {
-		err = refusedBy(all)
+		err = refusedByAll(all)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -153,6 +153,9 @@ func (d *drop) deal(ctx context.Context, f fs.FileInfo) (done bool) {
 		return d.refuse(f, err)
 	}
 	for _, i := range all {
+		if i.Refused != nil {
+			continue // the source has told it
+		}
 		d.log.Info("bundle imported", "file", name, "source", i.Source, "revision", i.Revision, "new", i.New)
 	}
 	d.trouble = ""
@@ -165,16 +168,6 @@ func (d *drop) deal(ctx context.Context, f fs.FileInfo) (done bool) {
 		d.complain("remove a bundle that was imported", err)
 	}
 	return true
-}
-
-// refusedBy is the first refusal of the trust rules, as an error.
-func refusedBy(all []gitops.Imported) error {
-	for _, i := range all {
-		if r := i.Refused; r != nil {
-			return &gitops.Error{Reason: r.Reason, Message: "source " + i.Source + ", " + r.Revision.Short() + ": " + r.Message, Commit: r.Commit}
-		}
-	}
-	return nil
 }
 
 func notAFile(name string, mode fs.FileMode) error {
@@ -190,15 +183,6 @@ func notAFile(name string, mode fs.FileMode) error {
 		Message: fmt.Sprintf("import %s: it is a %s, and was not opened", name, what),
 		Remedy:  "copy the bundle itself into the folder",
 	}
-}
-
-// nodesFault reports failures that say nothing about the bundle.
-func nodesFault(err error) bool {
-	switch gitops.ReasonOf(err) {
-	case gitops.StoreFailed, gitops.JournalFailed, gitops.JournalLocked, gitops.Conflict, gitops.Interrupted, gitops.TrustMissing, "":
-		return true
-	}
-	return false
 }
 
 // complain logs trouble with the folder, once for as long as it stays the same.
