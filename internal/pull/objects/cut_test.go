@@ -168,6 +168,12 @@ func TestReadErrorsComeBackAsTheyAre(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// The error came with the bytes that end the first object.
+	fresh, _ := open(t, objects.Options{})
+	beside := iotest.DataErrReader(cutAt(b, int(p.offsets[1]), errCut))
+	if got, err := fresh.Receive(t.Context(), objects.Arrival{Pack: beside}); !errors.Is(err, errCut) || got.New != 1 {
+		t.Errorf("beside the last bytes: %+v, %v", got, err)
+	}
 	if _, err := s.Receive(t.Context(), objects.Arrival{Pack: cutAt(b, len(b), errCut)}); err != nil {
 		t.Errorf("after the last byte of the pack: %v", err)
 	}

@@ -58,7 +58,12 @@ const markSuffix = ".damaged"
 // proven any more.
 func (s *Store) lose(ctx context.Context, i id) error {
 	doing := "remove the damaged object " + string(i.hash())
-	s.walked.forget()
+	release, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	defer s.walked.forget()
 	return s.write(ctx, doing, func(ctx context.Context, tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "UPDATE refs SET proven = 0 WHERE name = ? AND proven <> 0", headRef); err != nil {
 			return storeFailed(doing, err)

@@ -28,6 +28,19 @@ func TestStoreStaysUnderItsLimit(t *testing.T) {
 	receive(t, s, p.revision("still works", first), p)
 }
 
+// TestFullStoreIsToldOverACut: asking again would not help.
+func TestFullStoreIsToldOverACut(t *testing.T) {
+	s, _ := open(t, objects.Options{MaxBytes: 1 << 20})
+	p := newPack()
+	for n := range uint64(1) {
+		p.add(blobType, []byte(text(n, 1_040_000))) // less than a batch, so it is stored after the cut
+	}
+	p.count = 3
+	b := p.bytes()
+	_, err := s.Receive(t.Context(), objects.Arrival{Pack: cutAt(b, len(b)-20, errCut)})
+	wantReason(t, err, gitops.TooLarge)
+}
+
 func TestFullStoreMakesRoom(t *testing.T) {
 	tests := map[string]struct {
 		keep    bool // the unused revision

@@ -339,3 +339,26 @@ func BenchmarkLineage(b *testing.B) {
 		})
 	}
 }
+
+// TestBombs: trees and commits that name each other twice have 2^40 paths.
+func TestBombs(t *testing.T) {
+	s, _ := open(t, objects.Options{})
+	p := newPack()
+	tree := p.add(treeType, entryOf("100644", "f", hashOf(blobType, []byte("not here"))))
+	for range 40 {
+		tree = p.add(treeType, append(entryOf("40000", "a", tree), entryOf("40000", "b", tree)...))
+	}
+	commit := p.add(commitType, commitOf(tree))
+	for range 40 {
+		commit = p.add(commitType, commitOf(tree, commit, commit))
+	}
+	arrive(t, s, p)
+	if lost := below(t, s, commit, 9); len(lost) != 1 {
+		t.Errorf("missing: %v", lost)
+	}
+	if l := lineage(t, s, commit, nil, 9); l.Commits != 41 {
+		t.Errorf("%d commits", l.Commits)
+	}
+	advance(t, s, "fleet", commit)
+	sweep(t, s)
+}

@@ -55,6 +55,11 @@ func TestHostilePacksStayInBounds(t *testing.T) {
 			}
 			p.add(blobType, base)
 		}},
+		"many objects of 1 MiB": {build: func(p *pack) {
+			for n := range 100 {
+				p.add(blobType, append(bytes.Repeat([]byte("x"), 1<<20), byte(n)))
+			}
+		}},
 		"deltas without a base": {build: func(p *pack) {
 			for range 40 {
 				p.refDelta(gitops.Hash(strings.Repeat("d", 40)), make([]byte, 3<<20))

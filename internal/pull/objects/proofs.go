@@ -43,7 +43,7 @@ func (p *proofs) holds(tip id) bool {
 	return ok
 }
 
-// forget is called before something is taken out, and after.
+// forget is called when something was taken out, before Advance may go on.
 func (p *proofs) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

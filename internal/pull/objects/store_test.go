@@ -219,6 +219,13 @@ func TestHeadAfterDamageIsProvenAnew(t *testing.T) {
 	if lost := below(t, s, headB, 9); len(lost) != 1 || lost[0].ID != bad || lost[0].Path != "a.yaml" {
 		t.Errorf("missing: %v", lost)
 	}
+	// What was walked before the damage was found is no proof after it.
+	s = change(t, s, path, "UPDATE objects SET data = x'00' WHERE id = x'"+string(headA)+"'")
+	lineage(t, s, headB, nil, 9)
+	_, _, err = s.Object(t.Context(), headA)
+	wantReason(t, err, gitops.Corrupt)
+	wantReason(t, s.Advance(t.Context(), "other", headB), gitops.Incomplete)
+	arrive(t, s, a)
 	advance(t, s, "fleet", headA)
 	if _, ok, err := s.Head(t.Context(), "fleet"); !ok || err != nil {
 		t.Error(ok, err)

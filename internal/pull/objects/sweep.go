@@ -35,9 +35,6 @@ func (s *Store) sweep(ctx context.Context, upTo int64, reached *marks) (swept bo
 		if len(dead) == 0 {
 			continue
 		}
-		if !swept {
-			s.walked.forget()
-		}
 		swept = true
 		if err := s.drop(ctx, dead); err != nil {
 			return swept, err
