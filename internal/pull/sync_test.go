@@ -213,6 +213,42 @@ func TestUpdateIsOneRequest(t *testing.T) {
 	}
 }
 
+// TestChangeHereAndElsewhere gets deltas of trees that this node does not have:
+// they are set aside, and the node does not need them.
+func TestChangeHereAndElsewhere(t *testing.T) {
+	r, first, _ := fleet(t, 20, 0)
+	srv := count(t, r.backend())
+	cfg := config(srv.URL)
+	cfg.Introduction = string(first)
+	store := openStore(t, objects.Options{})
+	s := newSource(t, cfg, store)
+	mustPoll(t, s)
+	if err := bringFolder(t, r, s, first, "clusters/n0007"); err != nil {
+		t.Fatal(err)
+	}
+	accepted := first
+	for n := range 3 {
+		r.write("clusters/n0007/a.yaml", fmt.Sprintf("here: %d\n", n))
+		r.write(fmt.Sprintf("clusters/n%04d/deep/c.yaml", n), "elsewhere\n")
+		head := r.commit("both")
+		before := srv.requests.Load()
+		mustPoll(t, s, accepted)
+		if err := bringFolder(t, r, s, head, "clusters/n0007"); err != nil {
+			t.Fatal(err)
+		}
+		if n := srv.requests.Load() - before; n != 2 {
+			t.Errorf("a poll and a change took %d requests, want 2", n)
+		}
+		hasFolder(t, r, store, head, "clusters/n0007")
+		accepted = head
+	}
+	// What was set aside comes when it is asked for.
+	if err := bringFolder(t, r, s, accepted, "clusters/n0001"); err != nil {
+		t.Fatal(err)
+	}
+	hasFolder(t, r, store, accepted, "clusters/n0001")
+}
+
 // TestMassChangeIsAskedForByName changes more than a small pack holds.
 func TestMassChangeIsAskedForByName(t *testing.T) {
 	r, first, _ := fleet(t, 500, 0)
