@@ -172,6 +172,14 @@ func TestAPackIsBounded(t *testing.T) {
 	if err != nil || len(content) != 1000 {
 		t.Errorf("%d bytes were given: %v", len(content), err)
 	}
+	// A cut in a packet gives what came of it, and no more than is allowed.
+	cut := packfile + frame("\x01"+strings.Repeat("x", 1000))[:900]
+	for limit, want := range map[int64]int{0: 895, 895: 895, 500: 500} {
+		content, _, err := readPack(strings.NewReader(cut), wire.V2, limit)
+		if !errors.Is(err, io.ErrUnexpectedEOF) || len(content) != want {
+			t.Errorf("limit %d: %d bytes were given: %v", limit, len(content), err)
+		}
+	}
 }
 
 // What came before a cut is a part of the pack, and good.
