@@ -173,7 +173,7 @@ func TestAPackIsBounded(t *testing.T) {
 		t.Errorf("%d bytes were given: %v", len(content), err)
 	}
 	// A cut in a packet gives what came of it, and no more than is allowed.
-	cut := packfile + frame("\x01"+strings.Repeat("x", 1000))[:900]
+	cut := packfile + frame("\x01" + strings.Repeat("x", 1000))[:900]
 	for limit, want := range map[int64]int{0: 895, 895: 895, 500: 500} {
 		content, _, err := readPack(strings.NewReader(cut), wire.V2, limit)
 		if !errors.Is(err, io.ErrUnexpectedEOF) || len(content) != want {
