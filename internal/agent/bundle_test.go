@@ -232,6 +232,13 @@ func TestExportDoesNotHoldTheLoopUp(t *testing.T) {
 		if err := <-ended; err == nil {
 			t.Error("a bundle that was not written whole is taken for whole")
 		}
+		// So it is when the disk that it is written to is full, and at once.
+		w.cluster.edit("a", "edited")
+		if err := w.agent.Export(w.ctx, fleet, stuck{reader.until}); err == nil {
+			t.Error("a bundle that could not be written is taken for whole")
+		}
+		w.sleep(time.Second)
+		w.holds(content{"a": "1"})
 		// A reader that goes away ends it at once.
 		ctx, cancel := context.WithCancel(w.ctx)
 		w.remote.export = func(ctx context.Context, _ gitops.Revision, _ io.Writer) error {

@@ -27,7 +27,10 @@ func watchFolder(ctx context.Context, dir string) <-chan struct{} {
 			select {
 			case <-ctx.Done():
 				return
-			case <-w.Errors: // events were lost: the rescan finds what they told
+			case _, ok := <-w.Errors: // events were lost: the rescan finds what they told
+				if !ok {
+					return
+				}
 			case _, ok := <-w.Events:
 				if !ok {
 					return
