@@ -69,7 +69,7 @@ func (a *Agent) importAll(ctx context.Context, file string) ([]gitops.Imported, 
 		}
 	}
 	switch {
-	case len(out) > 0 && (broken == nil || refusedByAll(out) == nil):
+	case len(out) > 0:
 		return out, nil
 	case broken != nil:
 		return nil, broken
