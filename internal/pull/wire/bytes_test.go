@@ -132,6 +132,7 @@ func TestNetworkThatForgets(t *testing.T) {
 	f := newFleet(t)
 	for _, protos := range [][]string{{"http/1.1"}, {"h2"}} {
 		t.Run(protos[0], func(t *testing.T) {
+			t.Parallel()
 			a := newAuthority(t)
 			cert := a.issue(valid)
 			secure := func(h http.Handler) string {
@@ -146,7 +147,7 @@ func TestNetworkThatForgets(t *testing.T) {
 			now := time.Now()
 			cfg := config(t, "https://"+proxy.Addr()+"/fleet.git")
 			cfg.Auth.CAFile = a.caFile()
-			cfg.Limits.Idle = 400 * time.Millisecond
+			cfg.Limits.Idle = 1500 * time.Millisecond
 			cfg.Now = func() time.Time { return now }
 			c := open(t, cfg)
 			poll(t, c)

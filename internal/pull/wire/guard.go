@@ -46,6 +46,8 @@ func (g *guard) watch(l Limits, timeout time.Duration) {
 	}
 	tick := time.NewTicker(shortest/8 + time.Millisecond)
 	defer tick.Stop()
+	// The transport's own wait for an answer ends first: it can ask again.
+	idle := l.Idle + l.Idle/4
 	var waited, moved, window time.Duration // on the clock that stands still in a pause
 	last, count := time.Now(), g.meter.total()
 	windowCount := count
@@ -67,7 +69,7 @@ func (g *guard) watch(l Limits, timeout time.Duration) {
 		case timeout > 0 && waited >= timeout:
 			g.cancel(failed(gitops.Timeout, "raise timeout, or use a smaller repository or a nearer mirror",
 				"it was not done in %s", timeout))
-		case waited-moved >= l.Idle:
+		case waited-moved >= idle:
 			g.cancel(failed(gitops.Timeout, "check the network and the server", "no byte moved for %s", l.Idle))
 		case waited-window >= l.RateWindow:
 			if float64(count-windowCount) < float64(l.MinRate)*(waited-window).Seconds() {

@@ -281,10 +281,11 @@ func TestAStopIsNotAFailure(t *testing.T) {
 
 // TestSlowCallersAreNotTheLinks: who reads a pack late is not idle.
 func TestSlowCallersAreNotTheLinks(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	cfg := config(t, serve(t, f.backend()).URL+"/fleet.git")
-	cfg.Timeout = 400 * time.Millisecond
-	cfg.Limits = wire.Limits{Idle: 200 * time.Millisecond, RateWindow: 100 * time.Millisecond}
+	cfg.Timeout = 1500 * time.Millisecond
+	cfg.Limits = wire.Limits{Idle: time.Second, RateWindow: 700 * time.Millisecond}
 	pack, err := open(t, cfg).Fetch(t.Context(), wire.Request{Wants: []gitops.Hash{f.hash("main")}})
 	if err != nil {
 		t.Fatal(err)
@@ -294,7 +295,7 @@ func TestSlowCallersAreNotTheLinks(t *testing.T) {
 	if _, err := pack.Read(first); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(600 * time.Millisecond) // as a slow disk would
+	time.Sleep(2 * time.Second) // as a slow disk would
 	rest, err := io.ReadAll(pack)
 	if err != nil {
 		t.Fatal(err)

@@ -68,7 +68,7 @@ func TestBadLinks(t *testing.T) {
 		limits wire.Limits
 		reason gitops.Reason
 	}{
-		"nothing comes back": {link.Shape{Blackhole: true}, wire.Limits{Idle: 200 * time.Millisecond}, gitops.Timeout},
+		"nothing comes back": {link.Shape{Blackhole: true}, wire.Limits{Idle: 2 * time.Second}, gitops.Timeout},
 		"it drips": {link.Shape{Drip: 1, Tick: 10 * time.Millisecond},
 			wire.Limits{RateWindow: 300 * time.Millisecond, MinRate: 10_000}, gitops.TooSlow},
 		"it is cut at once":    {link.Shape{Cut: 1}, wire.Limits{}, gitops.Unreachable},
@@ -121,6 +121,7 @@ func TestACutPackIsTheCallersToAskFor(t *testing.T) {
 // TestDeadConnectionsAreNotUsedAgain: HTTP/2 keeps a connection whose request
 // was given up, and would let each next one wait for it.
 func TestDeadConnectionsAreNotUsedAgain(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	a := newAuthority(t)
 	srv := a.serve(f.backend(), a.issue(valid), func(c *tls.Config) { c.NextProtos = []string{"h2"} })
@@ -131,7 +132,7 @@ func TestDeadConnectionsAreNotUsedAgain(t *testing.T) {
 	defer proxy.Close()
 	cfg := config(t, "https://"+proxy.Addr()+"/fleet.git")
 	cfg.Auth.CAFile = a.caFile()
-	cfg.Limits.Idle = 300 * time.Millisecond
+	cfg.Limits.Idle = 1500 * time.Millisecond
 	c := open(t, cfg)
 	poll(t, c)
 	// As when the node's uplink changes: what was there stays silent.

@@ -207,7 +207,7 @@ func TestSSHOverABadLink(t *testing.T) {
 	d := newSSHD(t, true)
 	want := wire.Request{Wants: []gitops.Hash{f.hash("main")}}
 	proxy, cfg := d.through(t, f.dir)
-	cfg.Limits.Idle = 400 * time.Millisecond
+	cfg.Limits.Idle = 3 * time.Second
 	c := open(t, cfg)
 	whole := fetch(t, c, want)
 	c.Close()
