@@ -467,10 +467,14 @@ func TestAnotherFileWithoutValidators(t *testing.T) {
 			p.file = next
 			m := p.mirror(t.TempDir())
 			b, err := m.Open(t.Context(), entry)
-			if name == "as long" { // half of each
-				wantReason(t, err, gitops.Corrupt)
-				b, err = m.Open(t.Context(), entry)
+			want := gitops.Corrupt // half of each
+			if name == "longer" {
+				want = "" // begun anew, and cut again
 			}
+			if gitops.ReasonOf(err) != want || err == nil {
+				t.Errorf("reason %q, want %q: %v", gitops.ReasonOf(err), want, err)
+			}
+			b, err = m.Open(t.Context(), entry)
 			if packOf(t, b, err) != p.pack() {
 				t.Error("the pack is another one")
 			}

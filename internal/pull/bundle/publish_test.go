@@ -274,10 +274,11 @@ func TestRepositoriesThatCannotBePublished(t *testing.T) {
 			git(t, "", "clone", "-q", "--bare", "--filter=blob:none", "file://"+r.work, clone)
 			r.work = clone
 		}, nil, gitops.Incomplete},
-		"sha256":        {func(r *repo) { *r = *newRepo(r.t, "--object-format=sha256"); r.commit("a", "1") }, nil, gitops.UnsupportedBundle},
-		"detached head": {func(r *repo) { r.git("checkout", "-q", "--detach") }, nil, gitops.RefMissing},
-		"no such ref":   {func(*repo) {}, []string{"main", "refs/tags/v*"}, gitops.RefMissing},
-		"no commit":     {func(r *repo) { *r = *newRepo(r.t) }, nil, gitops.RefMissing},
+		"sha256":          {func(r *repo) { *r = *newRepo(r.t, "--object-format=sha256"); r.commit("a", "1") }, nil, gitops.UnsupportedBundle},
+		"detached head":   {func(r *repo) { r.git("checkout", "-q", "--detach") }, nil, gitops.RefMissing},
+		"no such ref":     {func(*repo) {}, []string{"main", "refs/tags/v1"}, gitops.RefMissing},
+		"nothing matches": {func(*repo) {}, []string{"refs/tags/v*"}, gitops.RefMissing},
+		"no commit":       {func(r *repo) { *r = *newRepo(r.t) }, nil, gitops.RefMissing},
 		"lying disk": {func(r *repo) {
 			object := func(rev string) string {
 				id := r.git("rev-parse", rev)

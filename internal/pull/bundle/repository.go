@@ -116,7 +116,7 @@ func (r *repository) refs(patterns []string) ([]Ref, error) {
 	}
 	chosen := map[string]Ref{}
 	for _, pattern := range patterns {
-		found := false
+		found := strings.Contains(pattern, "*") // there may be none yet
 		for _, ref := range all {
 			if matches(pattern, ref.Name) {
 				chosen[ref.Name], found = ref, true
@@ -126,6 +126,9 @@ func (r *repository) refs(patterns []string) ([]Ref, error) {
 			return nil, failed(gitops.RefMissing, "look at `git for-each-ref`; a full clone with all branches is made by `git clone --mirror`",
 				"publish %s: no ref is %s", r.path, printable(pattern))
 		}
+	}
+	if len(chosen) == 0 {
+		return nil, failed(gitops.RefMissing, "name a branch too, as in --ref main", "publish %s: no ref is like %s", r.path, printable(strings.Join(patterns, ", ")))
 	}
 	for _, ref := range all {
 		if strings.HasPrefix(ref.Name, carriedPrefix) {
