@@ -139,11 +139,10 @@ func (s *Store) young(ctx context.Context) (int64, error) {
 	return seq, nil
 }
 
-// age lets the next collection take what is here now. Where nothing came, it
-// writes nothing.
+// age lets the next collection take what is here now. Where nothing came,
+// SQLite writes nothing.
 func (s *Store) age(ctx context.Context) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE collections SET young = (SELECT coalesce(max(seq), 0) FROM objects)
-		WHERE young <> (SELECT coalesce(max(seq), 0) FROM objects)`)
+	_, err := s.db.ExecContext(ctx, "UPDATE collections SET young = (SELECT coalesce(max(seq), 0) FROM objects)")
 	if err != nil {
 		return storeFailed("end a collection", err)
 	}

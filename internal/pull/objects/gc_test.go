@@ -252,6 +252,28 @@ func TestCollectionJudgesNothing(t *testing.T) {
 	}
 }
 
+// TestCollectionWaitsForAProvenHead: of a history with a hole, what is below the
+// hole cannot be told from what nobody needs.
+func TestCollectionWaitsForAProvenHead(t *testing.T) {
+	s, path := open(t, objects.Options{})
+	p := newPack()
+	first := p.revision("first")
+	second := p.revision("second", first)
+	head := p.revision("third", second)
+	receive(t, s, head, p)
+	collect(t, s)
+	s = change(t, s, path, "UPDATE objects SET data = x'00' WHERE id = x'"+string(second)+"'")
+	_, _, err := s.Object(t.Context(), second)
+	wantReason(t, err, gitops.Corrupt)
+	sweep(t, s)
+	if !has(t, s, first) {
+		t.Error("what is below the hole went")
+	}
+	q := newPack()
+	q.add(commitType, commitOf(hashOf(treeType, entryOf("100644", "a.yaml", hashOf(blobType, []byte("second")))), first))
+	receive(t, s, head, q)
+}
+
 // TestLargeCollectionInSteps has more rows than one step takes.
 func TestLargeCollectionInSteps(t *testing.T) {
 	s, path := open(t, objects.Options{})
