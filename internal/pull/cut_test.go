@@ -227,6 +227,7 @@ func TestObjectThatDoesNotFit(t *testing.T) {
 	}
 	mirror := cutLink(t, serveFiles(t, files), link.Shape{Cut: 16 << 10})
 	cfg := cutConfig(path.Addr(), head)
+	cfg.StateDir = t.TempDir()
 	cfg.Mirrors = []pull.Mirror{{URL: "http://" + mirror.Addr() + "/list", Type: "bundles"}}
 	withMirror := openStore(t, objects.Options{})
 	insists(t, newSource(t, cfg, withMirror), withMirror, head)
@@ -235,9 +236,18 @@ func TestObjectThatDoesNotFit(t *testing.T) {
 	if total := mirror.Counters().Total(); total > 5<<18 {
 		t.Errorf("%d bytes through the mirror for a file of 1 MB", total)
 	}
-	// A better link brings it too: the verdict is about this one.
+	// A better link brings it too, when a person asks: the verdict is about this one.
 	path.Set(link.Shape{})
-	finishes(t, s, store, head)
+	if _, err := s.Commits(t.Context(), gitops.PollRequest{Forced: true}); err != nil {
+		t.Fatal(err)
+	}
+	missing, err := store.Below(t.Context(), []gitops.Hash{head}, 10)
+	if err != nil || len(missing) == 0 {
+		t.Fatal(missing, err)
+	}
+	if err := s.Objects(t.Context(), missing); err != nil {
+		t.Fatal(err)
+	}
 	holdsHead(t, r, store, head)
 }
 
