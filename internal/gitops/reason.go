@@ -191,6 +191,16 @@ type Decision struct {
 	Signer  string `json:"signer,omitempty"`
 	Key     string `json:"key,omitempty"`  // fingerprint
 	Rule    string `json:"rule,omitempty"` // e.g. "history: signed by an allowed signer"
-	Reason  Reason `json:"reason,omitempty"`
-	Message string `json:"message,omitempty"`
+	// Role is the one in which the signer signed.
+	Role string `json:"role,omitempty"`
+	// Policy is the version of the trust file that the commit is judged by, 0
+	// for the node's own files.
+	Policy int `json:"policy,omitempty"`
+	// Approvals are who approved the commit, apart from its signature.
+	Approvals []string `json:"approvals,omitempty"`
+	// RefBinding says of the head who vouches that it is for its ref: "trailer",
+	// "approval", "tag" or "none".
+	RefBinding string `json:"refBinding,omitempty"`
+	Reason     Reason `json:"reason,omitempty"`
+	Message    string `json:"message,omitempty"`
 }

@@ -29,6 +29,10 @@ type SourceState struct {
 	// AllowPrune is how many deletions a person confirmed and no prune has used
 	// up yet.
 	AllowPrune int
+	// Learned is what signed statements told about the source.
+	Learned Learned
+	// Waiver is the newest one that root gave, used or not.
+	Waiver *Waiver
 }
 
 // BeginRequest opens an attempt: everything in it is on disk before the first

@@ -89,7 +89,12 @@ type At struct {
 	// Tag is the signed tag's object under which the revision was accepted, ""
 	// for a branch: a revision does not name it.
 	Tag Hash `json:"tag,omitempty"`
-	At  Time `json:"at"`
+	// TrustVersion is of the trust file that the revision brings, 0 for none.
+	TrustVersion int `json:"trustVersion,omitempty"`
+	// RefBinding says who vouches that the revision is for its ref: "trailer",
+	// "approval", "tag" or "none".
+	RefBinding string `json:"refBinding,omitempty"`
+	At         Time   `json:"at"`
 }
 
 // Hold keeps a source on a revision that a person chose.

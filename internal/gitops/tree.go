@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 )
 
@@ -36,37 +37,63 @@ func (e TreeEntry) File() bool {
 	return e.Mode == ModeFile || e.Mode == ModeExecutable || e.Mode == modeGroupFile
 }
 
-// ParseTree reads a tree object by a grammar that is stricter than Git's: what
-// it accepts, every reader takes for the same set of paths. Names must rise as
-// Git sorts them, none may be there twice, and none may lead elsewhere.
+// maxEntryName is more than any file system lets a name have.
+const maxEntryName = 4096
+
+// ParseTree reads a whole tree object, as TreeEntries does.
 func ParseTree(content []byte) ([]TreeEntry, error) {
 	var out []TreeEntry
-	var order treeOrder
-	for len(content) > 0 {
-		mode, rest, ok := bytes.Cut(content, []byte(" "))
-		if !ok || len(mode) > 6 {
-			return nil, errors.New("an entry without a mode")
-		}
-		name, rest, ok := bytes.Cut(rest, []byte{0})
-		if !ok || len(rest) < 20 {
-			return nil, errors.New("an entry that is cut short")
-		}
-		e := TreeEntry{Mode: string(mode), Name: string(name), ID: Hash(hex.EncodeToString(rest[:20]))}
-		switch e.Mode {
-		case ModeDirectory, ModeFile, ModeExecutable, modeGroupFile, ModeSymlink, ModeSubmodule:
-		default:
-			return nil, fmt.Errorf("an entry of mode %q", e.Mode)
-		}
-		if leadsElsewhere(e.Name) {
-			return nil, fmt.Errorf("an entry named %q", e.Name)
-		}
-		if err := order.next(e.Name, e.Directory()); err != nil {
+	for e, err := range TreeEntries(content) {
+		if err != nil {
 			return nil, err
 		}
 		out = append(out, e)
-		content = rest[20:]
 	}
 	return out, nil
+}
+
+// TreeEntries reads a tree object by a grammar that is stricter than Git's: what
+// it accepts, every reader takes for the same set of paths. Names must rise as
+// Git sorts them, none may be there twice, and none may lead elsewhere. After an
+// error there is nothing more.
+func TreeEntries(content []byte) iter.Seq2[TreeEntry, error] {
+	return func(yield func(TreeEntry, error) bool) {
+		var order treeOrder
+		for len(content) > 0 {
+			e, rest, err := nextEntry(content, &order)
+			if !yield(e, err) || err != nil {
+				return
+			}
+			content = rest
+		}
+	}
+}
+
+func nextEntry(content []byte, order *treeOrder) (TreeEntry, []byte, error) {
+	mode, rest, ok := bytes.Cut(content, []byte(" "))
+	if !ok || len(mode) > 6 {
+		return TreeEntry{}, nil, errors.New("an entry without a mode")
+	}
+	name, rest, ok := bytes.Cut(rest, []byte{0})
+	if !ok || len(rest) < 20 {
+		return TreeEntry{}, nil, errors.New("an entry that is cut short")
+	}
+	e := TreeEntry{Mode: string(mode), Name: string(name), ID: Hash(hex.EncodeToString(rest[:20]))}
+	switch e.Mode {
+	case ModeDirectory, ModeFile, ModeExecutable, modeGroupFile, ModeSymlink, ModeSubmodule:
+	default:
+		return TreeEntry{}, nil, fmt.Errorf("an entry of mode %q", e.Mode)
+	}
+	if len(name) > maxEntryName {
+		return TreeEntry{}, nil, fmt.Errorf("an entry with a name of %d bytes", len(name))
+	}
+	if leadsElsewhere(e.Name) {
+		return TreeEntry{}, nil, fmt.Errorf("an entry named %q", e.Name)
+	}
+	if err := order.next(e.Name, e.Directory()); err != nil {
+		return TreeEntry{}, nil, err
+	}
+	return e, rest[20:], nil
 }
 
 func leadsElsewhere(name string) bool {

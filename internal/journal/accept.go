@@ -25,14 +25,20 @@ const maxRefusals = 50
 // has that digest. Otherwise a crash in between would leave a node that waits
 // for an apply which never comes. Accept fails with Conflict when another digest
 // is applied.
+//
+// The version of the trust file never falls, whatever is accepted later; a
+// waiver for just this step is used up. Both are in the same transaction.
 func (j *Journal) Accept(ctx context.Context, source string, at gitops.At, unchanged bool) error {
 	doing := fmt.Sprintf("accept %s for source %s", at.Revision.Short(), source)
 	if at.Revision == "" || unchanged && at.Digest == "" {
 		return &gitops.Error{Reason: gitops.BadRequest, Message: doing + ": it names no revision or no digest"}
 	}
 	at.At = j.moment(at.At)
-	movedHealthy := false
+	movedHealthy, from := false, gitops.Hash("")
 	return j.editAnd(ctx, source, doing, func(r *sourceRow) error {
+		if r.Accepted != nil {
+			from = r.Accepted.Revision.Hash()
+		}
 		r.Refused = nil
 		r.Accepted = again(r.Accepted, at)
 		if !unchanged {
@@ -51,6 +57,12 @@ func (j *Journal) Accept(ctx context.Context, source string, at gitops.At, uncha
 		}
 		return nil
 	}, func(ctx context.Context, tx *sql.Tx, r sourceRow) error {
+		if err := learn(ctx, tx, source, gitops.Learned{TrustVersion: r.Accepted.TrustVersion}); err != nil {
+			return err
+		}
+		if err := j.useWaiver(ctx, tx, source, from, r.Accepted.Revision.Hash()); err != nil {
+			return err
+		}
 		if !movedHealthy {
 			return nil
 		}
@@ -70,6 +82,9 @@ func again(old *gitops.At, at gitops.At) *gitops.At {
 	}
 	if at.Signer != "" {
 		same.Signer = at.Signer
+	}
+	if at.RefBinding != "" {
+		same.TrustVersion, same.RefBinding = at.TrustVersion, at.RefBinding
 	}
 	return &same
 }

@@ -27,6 +27,12 @@ func (j *Journal) State(ctx context.Context, source string) (gitops.SourceState,
 		s.Refused, s.Hold, s.Suspended = row.Refused, row.Hold, row.Suspended
 		s.ClusterUID, s.Introduction = row.ClusterUID, row.Introduction
 		s.OnRemove, s.AllowPrune = row.OnRemove, row.AllowPrune
+		if s.Learned, err = readLearned(ctx, q, source); err != nil {
+			return err
+		}
+		if _, s.Waiver, err = newestWaiver(ctx, q, source); err != nil {
+			return err
+		}
 		if s.Open, err = j.oneAttempt(ctx, q, "WHERE source = ? AND ended = 0", source); err != nil {
 			return err
 		}

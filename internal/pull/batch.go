@@ -59,13 +59,37 @@ func (b *batch) mute(asked int) bool {
 	return asked > 1
 }
 
+// died shrinks it after a process that ended in the middle of an answer: of what
+// came nothing may have been kept, and the link may have ended both.
+func (b *batch) died(asked int) {
+	b.size = max(1, asked/2)
+	if asked == 1 {
+		b.alone = 1
+	}
+}
+
 func (s *Source) recallBatch() batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	b := batch{size: firstBatch}
 	if n := s.memory.Batch; n > 0 {
-		return batch{size: min(n, mostAtOnce)}
+		b.size = min(n, mostAtOnce)
 	}
-	return batch{size: firstBatch}
+	if n := s.memory.UnderWay; n > 0 { // until the next request is sent
+		b.died(min(n, mostAtOnce))
+	}
+	return b
+}
+
+// underWay notes a request before it is sent, for a process that comes after
+// one that died; 0 that there is none.
+func (s *Source) underWay(asked int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory.UnderWay = asked
+	if asked > 0 {
+		s.remember()
+	}
 }
 
 func (s *Source) keepBatch(b batch) {

@@ -109,7 +109,11 @@ func (f *fetch) content(missing []gitops.MissingObject) error {
 			return len(absent) == 0, err
 		})
 	}
-	if len(f.s.known) > 0 {
+	earlier, err := f.earlier()
+	if err != nil {
+		return err
+	}
+	if earlier {
 		// Most of it is here in an earlier form: only the list of a tree says what
 		// is not, and that is asked for next.
 		missing = slices.Clone(missing)
@@ -118,6 +122,19 @@ func (f *fetch) content(missing []gitops.MissingObject) error {
 		}
 	}
 	return f.complete(func() ([]gitops.MissingObject, error) { return f.s.absent(f.ctx, missing) })
+}
+
+// earlier reports whether the node has used another commit than the head.
+func (f *fetch) earlier() (bool, error) {
+	if len(f.s.known) == 0 {
+		return false, nil
+	}
+	head, ok, err := f.s.store.Head(f.ctx, f.s.cfg.Source)
+	if err != nil || !ok {
+		return false, err
+	}
+	at, err := f.s.peel(f.ctx, head)
+	return slices.ContainsFunc(f.s.known, func(id gitops.Hash) bool { return id != at }), err
 }
 
 // bring asks once for the first of what is missing. When it returns no error,

@@ -22,7 +22,8 @@ type fetch struct {
 	p    *place
 	ctx  context.Context // of the call: for the store
 	cut  context.CancelCauseFunc
-	link context.Context // ends with the time or the day's budget
+	open context.Context // ends with the day's budget
+	link context.Context // ends with that or with the time
 	stop []func()
 
 	began    time.Time
@@ -42,18 +43,27 @@ func (s *Source) newFetch(ctx context.Context, p *place) *fetch {
 	budget, cut := context.WithCancelCause(ctx)
 	link, stop := context.WithTimeoutCause(budget, s.cfg.Timeout, failed(gitops.Timeout,
 		"raise timeout, or use a nearer mirror", "it was not done in %s", s.cfg.Timeout))
-	f.link, f.cut = link, cut
+	f.open, f.link, f.cut = budget, link, cut
 	f.stop = []func(){stop, func() { cut(context.Canceled) }}
 	s.cut.Store(&f.cut)
+	if time.Since(p.used) > conversation {
+		p.client.End()
+	}
 	p.came = func() { f.progress = true }
 	return f
 }
 
-// end closes the conversation and books what it cost.
+// conversation is how long a connection that serves one conversation only (SSH)
+// is good for the next call: when something came, more of it is asked for at once.
+const conversation = 5 * time.Second
+
+// end closes the conversation, unless the next call goes on with it.
 func (f *fetch) end() {
 	f.s.cut.Store(nil)
 	f.p.came = nil
-	f.p.client.End()
+	if f.p.used = time.Now(); !f.progress {
+		f.p.client.End()
+	}
 	for _, stop := range f.stop {
 		stop()
 	}
@@ -99,7 +109,13 @@ func (f *fetch) ask(r wire.Request, announced func(objects int) error, within in
 	if err := errors.Join(f.spent(), f.s.affordable()); err != nil {
 		return objects.Received{}, unjoin(err)
 	}
-	body, err := f.p.client.Fetch(f.link, r)
+	f.s.underWay(len(r.Wants))
+	defer f.s.underWay(0)
+	link := f.link
+	if f.p.client.Server().Protocol == "v0" {
+		link = f.open // it cannot go on in the next call: the client's own limits hold
+	}
+	body, err := f.p.client.Fetch(link, r)
 	if err != nil {
 		return objects.Received{}, err
 	}
@@ -110,6 +126,7 @@ func (f *fetch) ask(r wire.Request, announced func(objects int) error, within in
 	})
 	f.bytes += got.Bytes
 	f.progress = f.progress || got.New > 0
+	f.s.underWay(0)
 	f.note()
 	if err == nil && f.bytes > f.s.cfg.MaxFetch {
 		return got, failed(gitops.TooLarge, "use a smaller repository for this source, or a mirror that holds only what the node needs",

@@ -48,7 +48,7 @@ func (f *fetch) first(c choice) error {
 	if err != nil {
 		return err
 	}
-	if len(haves) > 0 {
+	if len(haves) > 0 && f.batch.alone == 0 {
 		err := f.changes(c, haves)
 		if err == nil || !errors.Is(err, errTooMuch) {
 			return err
@@ -162,6 +162,9 @@ func (f *fetch) untilHere(id gitops.Hash, r wire.Request) error {
 		if err != nil || here {
 			return err
 		}
+		if f.batch.alone > 0 && f.p.client.Server().Shallow {
+			r = wire.Request{Wants: []gitops.Hash{id}, Filter: itselfFilter, Depth: 1}
+		}
 		before := f.mark()
 		got, err := f.ask(r, nil, 0)
 		if err == nil {
@@ -172,9 +175,6 @@ func (f *fetch) untilHere(id gitops.Hash, r wire.Request) error {
 		}
 		if err := f.interrupted(err, got, []gitops.MissingObject{{ID: id, Kind: gitops.CommitObject}}, before); err != nil {
 			return err
-		}
-		if f.batch.alone > 0 && f.p.client.Server().Shallow {
-			r = wire.Request{Wants: []gitops.Hash{id}, Filter: itselfFilter, Depth: 1}
 		}
 	}
 }

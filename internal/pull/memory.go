@@ -37,6 +37,8 @@ type memory struct {
 	Since     time.Time `json:"since,omitzero"`
 	// Batch is how many objects the link lets through at once.
 	Batch int `json:"batch,omitempty"`
+	// UnderWay is how many objects the request is for that is not answered yet.
+	UnderWay int `json:"underWay,omitempty"`
 	// Lists is what is known of static mirrors, by their URL.
 	Lists map[string]listed `json:"lists,omitempty"`
 }
@@ -72,7 +74,7 @@ func recall(path string, now time.Time, longest time.Duration) memory {
 		return m
 	}
 	b, err := os.ReadFile(path)
-	if err != nil || json.Unmarshal(b, &m) != nil || m.Failures < 0 || m.Lack.Failures < 0 || m.Batch < 0 {
+	if err != nil || json.Unmarshal(b, &m) != nil || m.Failures < 0 || m.Lack.Failures < 0 || m.Batch < 0 || m.UnderWay < 0 {
 		return memory{}
 	}
 	for _, t := range []*time.Time{&m.NextPoll, &m.Lack.Until} {

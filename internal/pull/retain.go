@@ -11,7 +11,11 @@ import (
 
 // collectEvery is how often objects that nothing needs any more are removed:
 // walking everything that is kept costs time and wears the flash.
-const collectEvery = 24 * time.Hour
+// The first time comes soon, for a node that is switched off each night.
+const (
+	collectEvery    = 24 * time.Hour
+	firstCollection = time.Hour
+)
 
 // Retain names the revisions of this source that must stay readable, beside
 // its head, and removes from time to time what no source needs.

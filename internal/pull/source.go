@@ -44,7 +44,7 @@ func New(cfg Config, store *objects.Store) (*Source, error) {
 	if err := cfg.Ref.validate(); err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg, store: store, pulse: &pulse{call: cfg.Progress}, collected: cfg.Now()}
+	s := &Source{cfg: cfg, store: store, pulse: &pulse{call: cfg.Progress}, collected: cfg.Now().Add(firstCollection - collectEvery)}
 	s.ledger.meter = wire.NewMeter(s.moved)
 	var err error
 	if s.places, err = s.open(); err != nil {

@@ -3,11 +3,8 @@
 package render
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -258,36 +255,18 @@ func (t *tree) wanted() []gitops.MissingObject {
 	})
 }
 
-// parseTree reads a tree object. It is stricter than Git: what Git itself
-// warns about (fsck) is refused here, because two readers could take such a
-// tree for two different sets of files.
+// parseTree reads a tree object by the strict grammar, and refuses names that
+// lead elsewhere on other file systems.
 func parseTree(data []byte) ([]entry, error) {
 	var out []entry
-	names := map[string]bool{}
-	last := ""
-	for len(data) > 0 {
-		mode, rest, ok := bytes.Cut(data, []byte{' '})
-		name, rest, ok2 := bytes.Cut(rest, []byte{0})
-		if !ok || !ok2 || len(rest) < 20 {
-			return nil, errors.New("the tree object is cut off")
+	for line, err := range gitops.TreeEntries(data) {
+		if err != nil {
+			return nil, fmt.Errorf("it has %w", err)
 		}
-		e := entry{Path: string(name), id: gitops.Hash(hex.EncodeToString(rest[:20]))}
-		data = rest[20:]
-		if e.Kind = modes[string(mode)]; e.Kind == "" {
-			return nil, fmt.Errorf("entry %q has the unknown mode %.8q", name, mode)
+		if !validName(line.Name) {
+			return nil, fmt.Errorf("entry %q has a name that leads elsewhere", line.Name)
 		}
-		if !validName(e.Path) {
-			return nil, fmt.Errorf("entry %q has a name that leads elsewhere", name)
-		}
-		order := e.Path
-		if e.Kind == isDir {
-			order += "/" // Git sorts directories as if their names ended so
-		}
-		if names[e.Path] || order <= last {
-			return nil, fmt.Errorf("entry %q is there twice or out of order", name)
-		}
-		names[e.Path], last = true, order
-		out = append(out, e)
+		out = append(out, entry{Path: line.Name, Kind: modes[line.Mode], id: line.ID})
 	}
 	return out, nil
 }

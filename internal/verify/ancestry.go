@@ -4,6 +4,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -42,12 +43,17 @@ func (x *examination) descends(ctx context.Context) error {
 	if x.history == nil {
 		return nil
 	}
+	start := x.v.start
 	if x.accepted != "" && !x.history.reached(x.accepted) {
-		if err := x.leftBehind(ctx); err != nil {
-			return err
+		err := x.leftBehind(ctx)
+		waived, waiveErr := x.waived(ctx, err)
+		if waiveErr != nil || err != nil && !waived {
+			return errors.Join(waiveErr, err)
+		}
+		if waived { // nothing is known of where it comes from
+			return x.fromStart(ctx)
 		}
 	}
-	start := x.v.start
 	if start == "" || x.history.reached(start) {
 		return nil
 	}
@@ -59,6 +65,11 @@ func (x *examination) descends(ctx context.Context) error {
 	if ok, err := x.below(ctx, start, x.sealed); ok || err != nil {
 		return err
 	}
+	return x.notDescendant(ctx)
+}
+
+func (x *examination) notDescendant(ctx context.Context) error {
+	start := x.v.start
 	if err := x.grammar(ctx); err != nil {
 		return err
 	}

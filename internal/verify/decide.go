@@ -5,6 +5,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -107,11 +108,44 @@ func (v *Verifier) Explain(ctx context.Context, c gitops.Commit, accepted gitops
 		if e, ok := errors.AsType[*gitops.Error](ancestry); ok && e.Commit == id {
 			err = ancestry // what Verify says of it
 		}
-		out = append(out, decision(id, j, err))
+		d, err := x.decision(ctx, id, j, err)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
 	}
 	slices.Reverse(out)
 	return out, nil
 }
+
+// decision is what was found about a commit, in words. The head is asked the
+// last question too, which Verify asks once all commits are let through.
+func (x *examination) decision(ctx context.Context, id gitops.Hash, j judgement, err error) (gitops.Decision, error) {
+	binding := ""
+	if err == nil && id == x.head() {
+		var c Commit
+		if c, err = x.release(ctx, j); err == nil && x.at.fast && id != x.accepted {
+			err = x.clockUntrusted()
+		}
+		if binding = c.binding; err != nil && !decided(err) {
+			return gitops.Decision{}, err
+		}
+	}
+	d := decision(id, j, err)
+	d.RefBinding = binding
+	if len(j.under) == 0 {
+		return d, nil
+	}
+	under := j.under[0]
+	d.Policy = under.file.Version
+	names, err := x.approvals(ctx, under, id, first(j.raw.parents), slices.Sorted(maps.Keys(under.rings))...)
+	d.Approvals = names
+	return d, err
+}
+
+// decided tells a refusal, or a clock that lets nothing new through, from a
+// failure to look.
+func decided(err error) bool { return refused(err) || gitops.ReasonOf(err) == gitops.ClockUntrusted }
 
 func decision(id gitops.Hash, j judgement, err error) gitops.Decision {
 	d := gitops.Decision{Commit: id, Subject: printable(j.raw.subject), Rule: j.rule}
@@ -119,7 +153,7 @@ func decision(id gitops.Hash, j judgement, err error) gitops.Decision {
 		d.Reason, d.Message = gitops.ReasonOf(err), err.Error()
 		return d
 	}
-	d.Trusted, d.Signer, d.Key = true, j.signer.name, j.signer.key
+	d.Trusted, d.Signer, d.Key, d.Role = true, j.signer.name, j.signer.key, j.signer.role
 	return d
 }
 

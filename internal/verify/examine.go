@@ -15,6 +15,7 @@ type examination struct {
 	objects  Objects
 	commit   gitops.Commit
 	accepted gitops.Hash
+	from     gitops.Hash // what was accepted, although a key that signed it may be revoked now
 	at       moment
 	history  *history // nil when trust begins with the head
 	// noTag is set for a revision that is verified again and whose tag object
@@ -59,7 +60,7 @@ func (v *Verifier) begin(ctx context.Context, c gitops.Commit, accepted gitops.H
 		return nil, err
 	}
 	x := &examination{
-		v: v, objects: v.objects, commit: c, accepted: accepted, at: v.moment(),
+		v: v, objects: v.objects, commit: c, accepted: accepted, from: accepted, at: v.moment(),
 		node: keys.policy(v.cfg.RootThreshold), revoked: revocations{keys.revoked},
 		policies: map[gitops.Hash]*policy{}, blobs: map[gitops.Hash]gitops.Hash{},
 	}

@@ -48,7 +48,11 @@ type Config struct {
 	Carried func(ctx context.Context) (map[string]gitops.Hash, error)
 	// Remembered is what was seen before and must not be unlearned. nil = nothing.
 	Remembered func(ctx context.Context) (Remembered, error)
-	Insecure   bool // allows ModeNone
+	// Waived is the one step that root lets the source make although the commit
+	// does not descend from what was accepted. Everything else is judged as ever.
+	// nil = there is none.
+	Waived   func(ctx context.Context) (Waived, error)
+	Insecure bool // allows ModeNone
 	// Now is the node's clock, nil for the system's.
 	Now func() time.Time
 	// Floor is a time that has certainly passed, such as that of the build.

@@ -347,6 +347,9 @@ func TestDownloadsThatAreRefused(t *testing.T) {
 			_, err := m.Open(t.Context(), entry)
 			if test.want != "" {
 				wantReason(t, err, test.want)
+				if name == "no pack" && !strings.Contains(err.Error(), "no pack follows") {
+					t.Errorf("not said: %v", err)
+				}
 			} else if err == nil || gitops.ReasonOf(err) != "" {
 				t.Errorf("want the link's own error: %v", err)
 			}
@@ -480,6 +483,14 @@ func TestAnotherFileWithoutValidators(t *testing.T) {
 			}
 		})
 	}
+}
+
+// 304 answers a condition: without one it says nothing.
+func TestUnchangedWithoutACondition(t *testing.T) {
+	srv := httptest.NewServer(status(http.StatusNotModified))
+	t.Cleanup(srv.Close)
+	_, err := (&place{t: t, url: srv.URL}).mirror(t.TempDir()).Poll(t.Context())
+	wantReason(t, err, gitops.ServerError)
 }
 
 // A weak tag does not promise the same bytes: the time has to.

@@ -301,6 +301,9 @@ func TestRepositoriesThatCannotBePublished(t *testing.T) {
 			test.make(r)
 			_, err := bundle.Publish(t.Context(), r.options(test.refs...))
 			wantReason(t, err, test.want)
+			if name == "shallow" && !strings.Contains(err.Error(), "shallow clone") {
+				t.Errorf("not said: %v", err)
+			}
 			if entries, _ := os.ReadDir(r.dir); len(entries) > 0 {
 				t.Errorf("%v was left", entries)
 			}

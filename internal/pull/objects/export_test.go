@@ -10,3 +10,15 @@ func Sum(b []byte) (gitops.Hash, error) {
 	i, err := sum(b)
 	return i.hash(), err
 }
+
+// ProofOverRemoval is whether a walk counts that something was taken out
+// beside, and whether one counts that nothing was.
+func ProofOverRemoval() (beside, alone bool) {
+	p := proofs{tips: map[id]struct{}{}}
+	since := p.begin()
+	p.forget()
+	p.end(id{}, since)
+	beside = p.holds(id{})
+	p.end(id{}, p.begin())
+	return beside, p.holds(id{})
+}

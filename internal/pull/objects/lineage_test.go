@@ -340,6 +340,13 @@ func BenchmarkLineage(b *testing.B) {
 	}
 }
 
+// TestWalkBesideARemovalIsNoProof: it may have seen what went a moment later.
+func TestWalkBesideARemovalIsNoProof(t *testing.T) {
+	if beside, alone := objects.ProofOverRemoval(); beside || !alone {
+		t.Errorf("beside a removal %v, alone %v", beside, alone)
+	}
+}
+
 // TestBombs: trees and commits that name each other twice have 2^40 paths.
 func TestBombs(t *testing.T) {
 	s, _ := open(t, objects.Options{})

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
 // link is an object that another one names, and the type it must have.
@@ -104,115 +106,33 @@ func idLine(content []byte, prefix string) (id, []byte, error) {
 	return i, content[n+1:], nil
 }
 
-// entryKinds are the modes that a tree may hold. 100664 is what very old
-// versions of Git wrote for a file. A gitlink names a commit of another
-// repository: nothing of it is fetched.
-func entryKind(mode string) (plumbing.ObjectType, bool) {
-	switch mode {
-	case "40000":
-		return plumbing.TreeObject, true
-	case "100644", "100755", "100664", "120000":
-		return plumbing.BlobObject, true
-	case "160000":
-		return plumbing.AnyObject, true
-	}
-	return plumbing.InvalidObject, false
-}
-
 // entry is one line of a tree.
 type entry struct {
 	link // of kind AnyObject for a gitlink
 	name string
 }
 
-// entries reads a tree strictly. After an error there is nothing more.
+// entries reads a tree strictly. After an error there is nothing more. A
+// gitlink names a commit of another repository: nothing of it is fetched.
 func entries(content []byte) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
-		var order treeOrder
-		for len(content) > 0 {
-			e, rest, err := nextEntry(content, &order)
-			if !yield(e, err) || err != nil {
+		for e, err := range gitops.TreeEntries(content) {
+			out := entry{name: e.Name}
+			switch {
+			case err != nil:
+			case e.Directory():
+				out.kind = plumbing.TreeObject
+			case e.Mode == gitops.ModeSubmodule:
+				out.kind = plumbing.AnyObject
+			default:
+				out.kind = plumbing.BlobObject
+			}
+			if err == nil {
+				out.id, err = parseID(e.ID)
+			}
+			if !yield(out, err) {
 				return
 			}
-			content = rest
 		}
 	}
-}
-
-func nextEntry(content []byte, order *treeOrder) (entry, []byte, error) {
-	mode, rest, ok := bytes.Cut(content, []byte(" "))
-	if !ok || len(mode) > 6 {
-		return entry{}, nil, errors.New("an entry without a mode")
-	}
-	name, rest, ok := bytes.Cut(rest, []byte{0})
-	if !ok || len(rest) < len(id{}) {
-		return entry{}, nil, errors.New("an entry that is cut short")
-	}
-	t, ok := entryKind(string(mode))
-	if !ok {
-		return entry{}, nil, fmt.Errorf("an entry of mode %q", mode)
-	}
-	if err := entryName(string(name)); err != nil {
-		return entry{}, nil, err
-	}
-	if err := order.next(name, t == plumbing.TreeObject); err != nil {
-		return entry{}, nil, err
-	}
-	return entry{link{id(rest[:20]), t}, string(name)}, rest[len(id{}):], nil
-}
-
-// maxName is more than any file system lets a name have.
-const maxName = 4096
-
-func entryName(name string) error {
-	if len(name) > maxName {
-		return fmt.Errorf("an entry with a name of %d bytes", len(name))
-	}
-	if name == "" || name == "." || name == ".." || strings.EqualFold(name, ".git") || strings.Contains(name, "/") {
-		return fmt.Errorf("an entry named %q", name)
-	}
-	return nil
-}
-
-// treeOrder checks that names rise as Git sorts them (a directory as if it
-// ended in "/") and that no file shares its name with a directory. The two
-// need not be neighbours: "a", "a.b", "a/" is in order.
-type treeOrder struct {
-	last    []byte
-	lastDir bool
-	files   [][]byte // names that may still come again as a directory
-}
-
-func (o *treeOrder) next(name []byte, dir bool) error {
-	if o.last != nil && !sortsBefore(o.last, o.lastDir, name, dir) {
-		return fmt.Errorf("entries %q and %q, which are out of order or the same", o.last, name)
-	}
-	o.last, o.lastDir = name, dir
-	for len(o.files) > 0 && !bytes.HasPrefix(name, o.files[len(o.files)-1]) {
-		o.files = o.files[:len(o.files)-1]
-	}
-	switch {
-	case !dir:
-		o.files = append(o.files, name)
-	case len(o.files) > 0 && bytes.Equal(o.files[len(o.files)-1], name):
-		return fmt.Errorf("two entries named %q", name)
-	}
-	return nil
-}
-
-func sortsBefore(a []byte, aDir bool, b []byte, bDir bool) bool {
-	n := min(len(a), len(b))
-	if c := bytes.Compare(a[:n], b[:n]); c != 0 {
-		return c < 0
-	}
-	end := func(name []byte, dir bool) byte {
-		switch {
-		case len(name) > n:
-			return name[n]
-		case dir:
-			return '/'
-		}
-		return 0
-	}
-	return end(a, aDir) < end(b, bDir)
 }

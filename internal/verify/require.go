@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+)
+
+// CheckTrustFile reads a trust file as a node would, its keys included.
+func CheckTrustFile(data []byte) (TrustFile, error) {
+	f, err := ParseTrustFile(data)
+	if err != nil {
+		return f, err
+	}
+	_, err = newPolicy(f, "")
+	return f, err
+}
+
+// Requirement is something that nodes ask of a commit, and who stands for it.
+type Requirement struct {
+	What    string   `json:"what"`
+	Need    int      `json:"need"`
+	By      []string `json:"by,omitempty"`
+	Missing []string `json:"missing,omitempty"` // who else could
+	// Rendered marks what is asked only if the rendered objects change so:
+	// that shows when a node plans.
+	Rendered bool `json:"rendered,omitempty"`
+}
+
+// Met reports whether enough stand for it.
+func (r Requirement) Met() bool { return len(r.By) >= r.Need }
+
+// Require says what the trust files of a repository ask of a commit. It knows
+// nothing of a node's own files: it is for people who sign and approve, and a
+// node asks all of it again. Of cfg it takes Introduction, Carried and Now.
+func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) ([]Requirement, error) {
+	cfg.Mode = ModeHistory
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	v := &Verifier{cfg: cfg, objects: objects, start: gitops.Hash(cfg.Introduction)}
+	v.trust.Store(&trust{})
+	id := c.Revision.Hash()
+	raw, err := parseIn(ctx, objects, id)
+	if err != nil {
+		return nil, err
+	}
+	x, err := v.begin(ctx, c, first(raw.parents))
+	if err != nil {
+		return nil, err
+	}
+	under, err := x.authorities(ctx, id, raw)
+	if err != nil {
+		return nil, err
+	}
+	var out []Requirement
+	for _, p := range under {
+		if !p.inBand() {
+			continue
+		}
+		more, err := x.require(ctx, raw, p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, more...)
+	}
+	roots, err := x.requireRoots(ctx, raw)
+	return append(out, roots...), err
+}
+
+// require is what one trust file asks of the head.
+func (x *examination) require(ctx context.Context, raw rawCommit, p *policy) ([]Requirement, error) {
+	id := x.head()
+	signature := Requirement{What: "a signature by a developer or a root", Need: 1, Missing: p.members([]string{roleDeveloper, roleRoot}, nil)}
+	if who, err := x.signerUnder(ctx, id, raw, p); err == nil {
+		signature.By, signature.Missing = []string{who.name}, nil
+	} else if !refused(err) {
+		return nil, err
+	}
+	roles := p.file.releasers(x.commit.FullRef)
+	release := Requirement{What: "a release to " + x.commit.FullRef, Need: 1, Missing: p.members(roles, nil)}
+	if how, err := x.bindsUnder(ctx, raw, signer{}, p); err == nil {
+		release.By, release.Missing = []string{how}, nil
+	} else if !refused(err) {
+		return nil, err
+	}
+	out := []Requirement{signature, release}
+	for _, g := range p.file.Protected {
+		r := Requirement{Need: g.Approvals, What: "a change of " + strings.Join(append(slices.Clone(g.Kinds), g.Namespaces...), ", "), Rendered: true}
+		if len(g.Paths) > 0 {
+			changed, err := x.touches(ctx, id, raw, g)
+			if err != nil {
+				return nil, err
+			}
+			if changed != "" {
+				r.What, r.Rendered = "a change of "+quoted(changed), false
+			}
+		}
+		if r.Rendered && len(g.Kinds)+len(g.Namespaces) == 0 {
+			continue
+		}
+		var err error
+		if r.By, err = x.standFor(ctx, id, raw, p, g.roles()...); err != nil {
+			return nil, err
+		}
+		r.Missing = p.members(g.roles(), r.By)
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// requireRoots is what a change of the trust file takes.
+func (x *examination) requireRoots(ctx context.Context, raw rawCommit) ([]Requirement, error) {
+	after, err := x.policyIn(ctx, raw.tree, x.head())
+	if err != nil {
+		return nil, err
+	}
+	before, err := x.newestBefore(ctx, x.head(), raw)
+	if err != nil || before.blob == after.blob {
+		return nil, err
+	}
+	var out []Requirement
+	for _, p := range []*policy{before, after} {
+		if !p.inBand() || p == after && before.inBand() && before.file.sameRoots(after.file) {
+			continue
+		}
+		names, err := x.standFor(ctx, x.head(), raw, p, roleRoot)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Requirement{
+			What: "a change of " + trustPath + ", by the roots of its version " + strings.TrimPrefix(p.name, "trust file version "),
+			Need: p.threshold(), By: names, Missing: p.members([]string{roleRoot}, names),
+		})
+	}
+	return out, nil
+}
