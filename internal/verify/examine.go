@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify/gitsign"
 )
 
 // examination is what the decision about one head rests on.
@@ -24,6 +25,7 @@ type examination struct {
 
 	node       *policy // the node's own files
 	revoked    revocations
+	sigstore   *gitsign.Root           // nil when the node has none
 	policies   map[gitops.Hash]*policy // by the trust file's blob
 	blobs      map[gitops.Hash]gitops.Hash
 	refs       map[string]gitops.Hash
@@ -62,6 +64,7 @@ func (v *Verifier) begin(ctx context.Context, c gitops.Commit, accepted gitops.H
 	x := &examination{
 		v: v, objects: v.objects, commit: c, accepted: accepted, from: accepted, at: v.moment(),
 		node: keys.policy(v.cfg.RootThreshold), revoked: revocations{keys.revoked},
+		sigstore: keys.developers.keyless.root,
 		policies: map[gitops.Hash]*policy{}, blobs: map[gitops.Hash]gitops.Hash{},
 	}
 	if err := x.recall(ctx); err != nil {

@@ -247,7 +247,6 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		"no OpenPGP keys":      {pgp, nil, []string{print, "no openpgpKeys file", "trust.openpgpKeys"}},
 		"revoked key":          {w.stolen.sign, nil, []string{w.stolen.fingerprint(), w.dir + "/revoked"}},
 		"expired key":          {w.gone.sign, nil, []string{w.gone.fingerprint(), "allowed_signers line 5", "2026-01-01T00:00:00Z"}},
-		"gitsign":              {func([]byte) string { return armorRaw("SIGNED MESSAGE", nil) }, nil, []string{"gitsign", "gpg.format ssh"}},
 		"signature for a file": {w.ann.signFor("fi\x1ble"), nil, []string{`"fi\x1ble"`, "sign with git"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify/gitsign"
 )
 
 const (
@@ -20,8 +21,9 @@ const (
 
 // ring is the keys of one role.
 type ring struct {
-	ssh sshKeys
-	pgp pgpKeys
+	ssh     sshKeys
+	pgp     pgpKeys
+	keyless keyless
 }
 
 // policy is whom a commit's children are believed: what the trust file of its
@@ -56,7 +58,8 @@ func newPolicy(f TrustFile, blob gitops.Hash) (*policy, error) {
 	p := &policy{name: fmt.Sprintf("trust file version %d", f.Version), blob: blob, file: f, rings: map[string]ring{}}
 	owner := map[string]string{} // key → principal
 	for role, r := range f.Roles {
-		made := ring{ssh: sshKeys{path: p.name, lines: map[string][]allowedSigner{}}, pgp: pgpKeys{path: p.name}}
+		made := ring{ssh: sshKeys{path: p.name, lines: map[string][]allowedSigner{}}, pgp: pgpKeys{path: p.name},
+			keyless: keyless{place: p.name, signers: map[gitsign.Identity]keylessSigner{}}}
 		for _, name := range r.Principals {
 			signers, keys, err := f.Principals[name].keys(name)
 			if err != nil {
@@ -76,6 +79,9 @@ func newPolicy(f TrustFile, blob gitops.Hash) (*policy, error) {
 				}
 				owner[k.primary] = name
 				made.pgp.keys = append(made.pgp.keys, k)
+			}
+			if err := made.keyless.add(name, f.Principals[name], owner); err != nil {
+				return nil, err
 			}
 		}
 		p.rings[role] = made
@@ -220,7 +226,11 @@ func (x *examination) readPolicy(raw []byte, blob gitops.Hash) (*policy, error) 
 	if start := x.v.start; f.Introduction != "" && start != "" && f.Introduction != start {
 		return nil, fmt.Errorf("it is for the repository that begins with %s, this one begins with %s", f.Introduction.Short(), start.Short())
 	}
-	return newPolicy(f, blob)
+	p, err := newPolicy(f, blob)
+	if err == nil {
+		p.within(x.sigstore)
+	}
+	return p, err
 }
 
 // trustBlob is the id of the trust file in a tree, "" when there is none.

@@ -40,9 +40,6 @@ func TestSSHSignatures(t *testing.T) {
 		{"message changed after signing", gitops.BadSignature, edited("Some words", "Other words")},
 		{"tree changed after signing", gitops.BadSignature, edited(string(emptyTree), strings.Repeat("a", 40))},
 		{"committer changed after signing", gitops.BadSignature, edited("committer Ann", "committer Eve")},
-		{"gitsign signature", gitops.UnsupportedSig, signedBy(func(*world) sign {
-			return func([]byte) string { return armorRaw("SIGNED MESSAGE", []byte("cms")) }
-		})},
 		{"PGP message", gitops.UnsupportedSig, signedBy(func(*world) sign {
 			return func([]byte) string { return armorRaw("PGP MESSAGE", []byte("pgp")) }
 		})},

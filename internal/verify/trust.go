@@ -55,12 +55,16 @@ func loadKeys(cfg Config) (ring, error) {
 			return ring{}, untrusted(openPGPKeysFile, cfg.OpenPGPKeys, err)
 		}
 	}
-	if len(signers)+len(keys) == 0 {
+	identities, err := loadSigstore(cfg.Sigstore)
+	if err != nil {
+		return ring{}, err
+	}
+	if len(signers)+len(keys)+len(identities.signers) == 0 {
 		return ring{}, refusal(gitops.TrustMissing,
-			"name a file with keys as trust.allowedSigners or trust.openpgpKeys",
+			"name a file with keys as trust.allowedSigners or trust.openpgpKeys, or somebody as trust.sigstore",
 			"source %s has no key that may sign: trust mode %s needs one", cfg.Source, cfg.Mode)
 	}
-	return ring{ssh: newSSHKeys(cfg.AllowedSigners, signers), pgp: pgpKeys{path: cfg.OpenPGPKeys, keys: keys}}, nil
+	return ring{ssh: newSSHKeys(cfg.AllowedSigners, signers), pgp: pgpKeys{path: cfg.OpenPGPKeys, keys: keys}, keyless: identities}, nil
 }
 
 func loadSigners(path string) ([]allowedSigner, error) {
@@ -150,9 +154,8 @@ func (k ring) check(s signed, at moment, revoked revocations) (signer, error) {
 	case kind == armorOpenPGP:
 		return k.checkOpenPGP(s, at, revoked)
 	case kind == armorX509:
-		return signer{}, refusal(gitops.UnsupportedSig, "sign with an SSH key (git config gpg.format ssh) or an OpenPGP key",
-			"%s has an X.509 or gitsign signature, which is not supported", s.what)
+		return k.checkSigstore(s, at, revoked)
 	}
-	return signer{}, refusal(gitops.UnsupportedSig, "sign with an SSH or OpenPGP key",
+	return signer{}, refusal(gitops.UnsupportedSig, "sign with an SSH or OpenPGP key, or with gitsign",
 		"%s has a signature of a kind that is not supported", s.what)
 }

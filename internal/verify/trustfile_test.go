@@ -126,8 +126,12 @@ func (w *inband) approve(name string, commit, from gitops.Hash) {
 
 // state has a principal sign a statement.
 func (w *inband) state(name, ref string, object gitops.Hash, kind gitops.ObjectKind, message string) {
+	w.stateBy(w.keys[name].sign, ref, object, kind, message)
+}
+
+func (w *inband) stateBy(s sign, ref string, object gitops.Hash, kind gitops.ObjectKind, message string) {
 	text := fmt.Sprintf("object %s\ntype %s\ntag %s\ntagger %s %d +0000\n\n%s", object, kind, strings.TrimPrefix(ref, "refs/"), person, epoch, message)
-	w.refs[ref] = w.put(gitops.TagObject, []byte(text+w.keys[name].sign([]byte(text))))
+	w.refs[ref] = w.put(gitops.TagObject, []byte(text+s([]byte(text))))
 }
 
 // rule is a thing that must be refused under a trust file. Build makes it twice

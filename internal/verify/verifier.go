@@ -38,6 +38,7 @@ type Config struct {
 	Pinned         bool
 	AllowedSigners string // file, OpenSSH allowed_signers
 	OpenPGPKeys    string // file, armored public keys
+	Sigstore       SigstoreConfig
 	Revoked        string // file, one revoked key a line
 	// Roots is a file of allowed signers, RootThreshold of whom must sign the
 	// first trust file of a repository. Without them it may not make one.
