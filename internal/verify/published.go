@@ -173,8 +173,8 @@ func (x *examination) addRevoked(ctx context.Context, s statement) error {
 		return unreadable(err)
 	}
 	x.revoked = append(x.revoked, list)
-	for line := range strings.Lines(string(raw)) {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' && !slices.Contains(x.published.Revoked, line) {
+	for _, line := range revokedLines(raw) {
+		if !slices.Contains(x.published.Revoked, line) {
 			x.published.Revoked = append(x.published.Revoked, line)
 		}
 	}
