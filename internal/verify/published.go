@@ -34,6 +34,8 @@ type Remembered struct {
 	Floor time.Time
 	// Heartbeat is the highest sequence that was seen.
 	Heartbeat int64
+	// Introduction is the commit that FirstSeen was pinned to: statements name it.
+	Introduction gitops.Hash
 }
 
 // Published is what signed statements say, apart from any one commit.
