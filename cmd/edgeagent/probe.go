@@ -30,6 +30,7 @@ func newProbes(a *app) probes {
 			_, err := verify.New(verify.Config{
 				Source: s.Name, Mode: s.Trust.Mode, Introduction: s.Trust.Introduction, Insecure: s.Insecure,
 				AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Revoked: s.Trust.Revoked,
+				Roots: s.Trust.Threshold.Roots, RootThreshold: s.Trust.Threshold.Count,
 			}, nil)
 			return err
 		},

@@ -40,7 +40,9 @@ func (d *daemon) build(ctx context.Context, cfg config.Config) (*agent.Agent, er
 		Release:      d.objects.Remove,
 		ImportDir:    filepath.Join(cfg.StateDir, "import"),
 
-		Replaces: d.current.Load(),
+		Floor:        builtAt(),
+		Synchronised: synchronized,
+		Replaces:     d.current.Load(),
 	}
 	for _, s := range cfg.Sources {
 		sc, err := d.source(ctx, cfg, s)
@@ -60,6 +62,8 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 		Rollback: agent.RollbackMode{Auto: s.Rollback.Mode == "auto", Max: s.Rollback.Max},
 		Health:   agent.HealthLimits{Timeout: s.Health.Timeout, Stable: s.Health.Stable},
 		Guard:    s.PrunePolicy.Guard(),
+
+		MaxStaleness: s.Staleness(),
 	}
 	introduction, err := d.introduction(ctx, s)
 	if err != nil {
@@ -67,6 +71,9 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 	}
 	pc := pullConfig(cfg, s)
 	pc.Introduction = introduction
+	if s.Trust.Mode != config.TrustNone {
+		pc.Carry = []string{statements}
+	}
 	if pc.Spent, err = d.journal.Link(ctx, s.Name); err != nil {
 		return sc, err
 	}
@@ -74,11 +81,7 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 	if sc.Git, err = pull.New(pc, d.objects); err != nil {
 		return sc, err
 	}
-	if sc.Verifier, err = verify.New(verify.Config{
-		Source: s.Name, Mode: s.Trust.Mode, Introduction: introduction, Pinned: introduction != s.Trust.Introduction,
-		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Revoked: s.Trust.Revoked,
-		Insecure: s.Insecure, TagOf: d.tagOf(s.Name), Floor: builtAt(),
-	}, d.objects); err != nil {
+	if sc.Verifier, err = verify.New(d.trust(s, introduction), d.objects); err != nil {
 		return sc, err
 	}
 	sc.Renderer, err = render.New(render.Config{
@@ -86,6 +89,38 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 		Node: render.Node{Name: cfg.Node.Name, Labels: cfg.Node.Labels, Variables: cfg.Node.Variables},
 	}, d.objects)
 	return sc, err
+}
+
+// statements is where signed statements are kept in a repository: approvals,
+// revocations, seals, heartbeats.
+const statements = "refs/edgeagent/"
+
+// trust is what the decision about a source rests on: the node's files, what the
+// repository carries, and what the journal remembers.
+func (d *daemon) trust(s config.Source, introduction string) verify.Config {
+	return verify.Config{
+		Source: s.Name, Mode: s.Trust.Mode, Introduction: introduction, Pinned: introduction != s.Trust.Introduction,
+		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Revoked: s.Trust.Revoked,
+		Roots: s.Trust.Threshold.Roots, RootThreshold: s.Trust.Threshold.Count,
+		Insecure: s.Insecure, TagOf: d.tagOf(s.Name), Floor: builtAt(),
+		Carried: func(ctx context.Context) (map[string]gitops.Hash, error) { return d.objects.Carried(ctx, s.Name) },
+		Remembered: func(ctx context.Context) (verify.Remembered, error) {
+			state, err := d.journal.State(ctx, s.Name)
+			known := state.Learned
+			r := verify.Remembered{TrustVersion: known.TrustVersion, Revoked: known.Revoked, Floor: known.Floor, Introduction: state.Introduction}
+			if known.Heartbeat != nil {
+				r.Heartbeat = known.Heartbeat.Sequence
+			}
+			return r, err
+		},
+		Waived: func(ctx context.Context) (verify.Waived, error) {
+			state, err := d.journal.State(ctx, s.Name)
+			if err != nil || state.Waiver == nil || !state.Waiver.Used.IsZero() {
+				return verify.Waived{}, err
+			}
+			return verify.Waived{From: state.Waiver.From, To: state.Waiver.To}, nil
+		},
+	}
 }
 
 // introduction is where trust begins: what the file says, or what first-seen

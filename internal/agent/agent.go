@@ -71,10 +71,7 @@ func (a *Agent) wake(ctx context.Context, changed <-chan string) {
 				return
 			}
 			if s, err := a.source(name); err == nil {
-				select {
-				case s.wakes <- struct{}{}:
-				default: // it is awake already
-				}
+				s.nudge()
 			}
 		}
 	}
@@ -153,6 +150,7 @@ func (a *Agent) Status() gitops.Status {
 		Sources: make([]gitops.SourceStatus, 0, len(a.sources)),
 	}
 	st.Node.Labels = maps.Clone(st.Node.Labels)
+	st.Clock = a.clock()
 	for _, s := range a.sources {
 		seen := s.published.Load()
 		source := snapshot(seen.source)

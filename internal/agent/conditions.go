@@ -19,12 +19,13 @@ func conditions(v view, state gitops.SourceState, last []gitops.Condition, now t
 		stalled(v),
 		reachable(v),
 		verified(v, state),
-		trusted(state),
+		trusted(v, state),
 		healthy(v, state),
 		yes(gitops.ConditionDrifted, v.differ() > 0, gitops.BecauseDrift, fmt.Sprintf("%d objects differ from Git", v.differ())),
 		yes(gitops.ConditionPrunePending, len(v.pending) > 0, gitops.PrunePending,
 			fmt.Sprintf("%d deletions wait for: edgeagent sync --allow-prune=%d", len(v.pending), len(v.pending))),
 		heldAt(state),
+		stale(v),
 	}
 	for i := range out {
 		out[i].LastTransitionTime = now
@@ -44,6 +45,10 @@ func ready(v view, state gitops.SourceState) gitops.Condition {
 		c.Reason, c.Message = gitops.IsSuspended, state.Suspended.Reason
 	case headRefused(v, state):
 		c.Reason, c.Message = state.Refused.Reason, state.Refused.Message
+	case v.undecided != nil:
+		c.Reason, c.Message = reasonFor(v.undecided), v.undecided.Error()
+	case v.distrusted != nil:
+		c.Reason, c.Message = reasonFor(v.distrusted), v.distrusted.Error()
 	case state.Hold != nil:
 		c.Reason, c.Message = gitops.HeldBack, "held at "+state.Hold.Revision.Short()
 	case v.failed != nil && v.behind:
@@ -115,6 +120,8 @@ func verified(v view, state gitops.SourceState) gitops.Condition {
 	switch {
 	case headRefused(v, state):
 		c.Status, c.Reason, c.Message = "False", state.Refused.Reason, state.Refused.Message
+	case v.undecided != nil:
+		c.Reason, c.Message = reasonFor(v.undecided), v.undecided.Error()
 	case state.Accepted != nil:
 		c.Status, c.Reason, c.Message = "True", gitops.IsHealthy, "signed by "+state.Accepted.Signer
 	}
@@ -122,11 +129,31 @@ func verified(v view, state gitops.SourceState) gitops.Condition {
 }
 
 // trusted speaks of what runs.
-func trusted(state gitops.SourceState) gitops.Condition {
-	if state.Applied == nil {
-		return gitops.Condition{Type: gitops.ConditionTrusted, Status: "Unknown", Reason: gitops.NotYet}
+func trusted(v view, state gitops.SourceState) gitops.Condition {
+	c := gitops.Condition{Type: gitops.ConditionTrusted, Status: "Unknown", Reason: gitops.NotYet}
+	switch {
+	case state.Applied == nil:
+	case v.distrusted != nil:
+		c.Status, c.Reason = "False", reasonFor(v.distrusted)
+		c.Message = state.Applied.Revision.Short() + " runs and is not trusted any more: " + v.distrusted.Error()
+	case v.unproven != nil:
+		c.Reason, c.Message = reasonFor(v.unproven), v.unproven.Error()
+	default:
+		c.Status, c.Reason = "True", gitops.IsHealthy
 	}
-	return gitops.Condition{Type: gitops.ConditionTrusted, Status: "True", Reason: gitops.IsHealthy}
+	return c
+}
+
+// stale is True when the host is known to show an old state, or nothing was
+// heard for too long.
+func stale(v view) gitops.Condition {
+	if v.stale == nil && v.ageless != nil {
+		return gitops.Condition{Type: gitops.ConditionStale, Status: "Unknown", Reason: reasonFor(v.ageless), Message: v.ageless.Error()}
+	}
+	if v.stale == nil {
+		return yes(gitops.ConditionStale, false, "", "")
+	}
+	return yes(gitops.ConditionStale, true, reasonFor(v.stale), v.stale.Error())
 }
 
 func healthy(v view, state gitops.SourceState) gitops.Condition {
@@ -159,6 +186,9 @@ func heldAt(state gitops.SourceState) gitops.Condition {
 func headRefused(v view, state gitops.SourceState) bool {
 	if state.Refused == nil {
 		return false
+	}
+	if v.unreleased != "" && v.unreleased == state.Refused.Revision {
+		return true
 	}
 	if v.observed != nil {
 		return !v.verifiedNow && v.observed.Revision == state.Refused.Revision

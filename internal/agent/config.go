@@ -34,6 +34,11 @@ type Config struct {
 	// Replaces is the agent whose place this one takes in the same process, nil
 	// for the first: whoever waits for a cycle of the old one is served by this.
 	Replaces *Agent
+	// Floor is a time that has certainly passed, such as that of the build.
+	Floor time.Time
+	// Synchronised reports whether the clock follows others; nil when it does.
+	// Ages are not counted while it does not.
+	Synchronised func() bool
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
 }
@@ -53,6 +58,8 @@ type SourceConfig struct {
 	Rollback RollbackMode
 	Health   HealthLimits
 	Guard    gitops.PruneGuard
+	// MaxStaleness is how old the newest sign of life may be, 0 for any age.
+	MaxStaleness time.Duration
 
 	Git      Source
 	Verifier Verifier

@@ -45,7 +45,7 @@ func (a *Agent) Rollback(ctx context.Context, name, to string, pin bool, by stri
 		if err != nil {
 			return err
 		}
-		if err := s.stillTrusted(ctx, at.Revision); err != nil {
+		if err := s.stillTrusted(ctx, state, at.Revision); err != nil {
 			return err
 		}
 		hold = gitops.Hold{Revision: at.Revision, Digest: at.Digest, HeldBack: state.Accepted.Revision, Pin: pin, By: by, At: s.now()}
@@ -88,18 +88,6 @@ func (s *source) rollbackTarget(ctx context.Context, state gitops.SourceState, t
 		Message: fmt.Sprintf("roll back %s: the journal does not hold %s", s.cfg.Name, what),
 		Remedy:  "it holds: " + strings.Join(known, ", "),
 	}
-}
-
-// stillTrusted verifies a rollback's target under today's keys. Where its
-// commit is out of reach the journal's own seal has to do: what is stored was
-// verified when it was accepted.
-func (s *source) stillTrusted(ctx context.Context, rev gitops.Revision) error {
-	_, err := s.cfg.Verifier.Again(ctx, rev)
-	switch gitops.ReasonOf(err) {
-	case gitops.Incomplete, gitops.StoreFailed, gitops.Corrupt:
-		return nil
-	}
-	return err
 }
 
 // Retry forgets that revisions failed, and tries the accepted one at once.
@@ -167,6 +155,8 @@ func (a *Agent) ReloadKeys() error {
 	var errs []error
 	for _, s := range a.sources {
 		errs = append(errs, s.cfg.Verifier.Reload())
+		s.reloads.Add(1)
+		s.nudge()
 	}
 	return errors.Join(errs...)
 }

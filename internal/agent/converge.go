@@ -50,6 +50,12 @@ func (s *source) update(ctx context.Context, state gitops.SourceState, caps gito
 		s.blame(ctx, "plan", t.revision, err)
 		return ctx.Err() != nil, false
 	}
+	if ok, err := s.released(ctx, state, plan); err != nil || !ok {
+		if err != nil {
+			s.blame(ctx, "release", t.revision, err)
+		}
+		return ctx.Err() != nil, false
+	}
 	return true, s.attempt(ctx, state, caps, t, plan)
 }
 
@@ -68,6 +74,10 @@ func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gito
 		s.underway = underway{touched: true} // by an earlier life: this one does not work on it
 		return s.fail(ctx, &work{attempt: *state.Open}, resumedTooOften(*state.Open))
 	}
+	if err := s.stillTrusted(ctx, state, t.revision); err != nil && state.Open.Phase != gitops.PhaseHealthy {
+		s.blame(ctx, "go on", t.revision, err) // no more is written of it
+		return false
+	}
 	return s.fromJournal(ctx, state, caps, t)
 }
 
@@ -75,7 +85,7 @@ func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gito
 // neither Git nor a network.
 func (s *source) rollBackTo(ctx context.Context, state gitops.SourceState, caps gitops.Capabilities, t target) (again bool) {
 	s.stage(ctx, gitops.StageRollingBack)
-	if err := s.stillTrusted(ctx, t.revision); err != nil {
+	if err := s.stillTrusted(ctx, state, t.revision); err != nil {
 		s.blame(ctx, "roll back", t.revision, err)
 		return false
 	}

@@ -22,6 +22,9 @@ func (s *source) cycle(ctx context.Context) (again bool) {
 	if err != nil {
 		return s.outOfReach(ctx, err)
 	}
+	s.reread()
+	s.judgeRunning(ctx, state)
+	s.checkFreshness(ctx, state)
 	s.view.suspended = state.Suspended != nil
 	if s.view.suspended {
 		s.stage(ctx, gitops.StageSuspended)
@@ -32,6 +35,8 @@ func (s *source) cycle(ctx context.Context) (again bool) {
 		if state, err = s.journal().State(ctx, s.cfg.Name); err != nil {
 			return s.outOfReach(ctx, err)
 		}
+		s.judgeRunning(ctx, state)
+		s.checkFreshness(ctx, state)
 	}
 	s.stage(ctx, gitops.StageWaiting)
 	if e := s.agent.identity.Load(); e != nil {

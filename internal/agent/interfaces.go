@@ -30,6 +30,14 @@ type Verifier interface {
 	Verify(ctx context.Context, c gitops.Commit, accepted gitops.Hash) (verify.Commit, error)
 	Again(ctx context.Context, rev gitops.Revision) (verify.Commit, error)
 	Explain(ctx context.Context, c gitops.Commit, accepted gitops.Hash) ([]gitops.Decision, error)
+	// Missing names what a decision needs and the object store lacks.
+	Missing(ctx context.Context, c gitops.Commit, accepted gitops.Hash) ([]gitops.MissingObject, error)
+	// Published reads the signed statements that came with a head.
+	Published(ctx context.Context, c gitops.Commit, accepted gitops.Hash) (verify.Published, error)
+	// MayReturn refuses a target that nodes may not go back to.
+	MayReturn(ctx context.Context, to, accepted gitops.Hash) error
+	// Includes reports whether a commit is the head or an ancestor of it.
+	Includes(ctx context.Context, head, commit gitops.Hash) (bool, error)
 	Warnings() []string
 	// Reload reads the key files again.
 	Reload() error
@@ -90,6 +98,8 @@ type Records interface {
 	State(ctx context.Context, source string) (gitops.SourceState, error)
 	Accept(ctx context.Context, source string, at gitops.At, unchanged bool) error
 	Refuse(ctx context.Context, source string, r gitops.Refusal) error
+	// Learn adds what signed statements say; nothing is ever taken away.
+	Learn(ctx context.Context, source string, more gitops.Learned) error
 	Owned(ctx context.Context, source string) (gitops.Inventory, error)
 	Record(ctx context.Context, source string, items []gitops.Item) error
 	Manifests(ctx context.Context, source, digest string) (gitops.Manifests, error)
@@ -109,6 +119,7 @@ type Operator interface {
 	SetHold(ctx context.Context, source string, h *gitops.Hold) error
 	Suspend(ctx context.Context, source string, s *gitops.Suspension) error
 	AllowPrune(ctx context.Context, source string, deletions int) error
+	Waive(ctx context.Context, source string, w gitops.Waiver) error
 	Forget(ctx context.Context, source string) error
 	Remove(ctx context.Context, source string) error
 	NodeName(ctx context.Context) (string, error)

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/internal/verify"
@@ -32,6 +33,7 @@ func (s *source) poll(ctx context.Context, state gitops.SourceState) {
 		s.view.pullPostponed(err)
 		return
 	default:
+		err = s.deleted(state, err)
 		s.view.pullFailed(err)
 		s.log.Warn("poll failed", "reason", gitops.ReasonOf(err), "err", err)
 		return
@@ -39,10 +41,19 @@ func (s *source) poll(ctx context.Context, state gitops.SourceState) {
 	s.view.pulled(commit, s.now())
 
 	verified, err := s.verify(ctx, state, commit)
+	s.view.undecided = nil
 	switch {
+	case err != nil && comesLater(err):
+		s.postponed(s.view.pullLater, err)
+		s.view.pullPostponed(err)
+	case gitops.ReasonOf(err) == gitops.ClockUntrusted || gitops.ReasonOf(err) == gitops.TrustStateLost:
+		s.view.undecided = err
 	case err != nil && (isShutdown(ctx, err) || noDecision(err)):
 		s.view.pullFailed(err) // an object is missing or damaged: not the commit's fault
 	case err != nil:
+		if commit.Revision.Hash() == acceptedHash(state) {
+			s.forgetDecisions() // it was let through before, and is not any more
+		}
 		s.refuse(ctx, state, commit, err)
 	default:
 		if err := s.accept(ctx, state, verified, commit.Tag); err != nil {
@@ -79,19 +90,16 @@ func (s *source) noteLink(ctx context.Context) {
 	}
 }
 
-// verify has the trust rules judge a commit, wherever it came from.
-func (s *source) verify(ctx context.Context, state gitops.SourceState, commit gitops.Commit) (verify.Commit, error) {
-	s.stage(ctx, gitops.StageVerifying)
-	return s.cfg.Verifier.Verify(ctx, commit, acceptedHash(state))
-}
-
-// noDecision reports errors that say nothing about the commit.
-func noDecision(err error) bool {
-	switch gitops.ReasonOf(err) {
-	case gitops.Incomplete, gitops.StoreFailed, gitops.Corrupt, "":
-		return true
+// deleted tells a ref that was there before and is gone from one that was never
+// there. Nothing is deleted because of it: what runs is kept.
+func (s *source) deleted(state gitops.SourceState, err error) error {
+	if gitops.ReasonOf(err) != gitops.RefMissing || state.Accepted == nil {
+		return err
 	}
-	return false
+	return &gitops.Error{
+		Reason: gitops.RefDeleted, Err: err,
+		Message: fmt.Sprintf("the ref was there as %s, and is gone: %v", state.Accepted.Revision.Short(), err),
+	}
 }
 
 // refuse records why a head was turned down. The same refusal is recorded
@@ -144,7 +152,10 @@ func (s *source) moveAccepted(ctx context.Context, verified verify.Commit, tag g
 			return err
 		}
 	}
-	at := gitops.At{Revision: verified.Revision(), Signer: verified.Signer(), Tag: tag, At: s.now()}
+	at := gitops.At{
+		Revision: verified.Revision(), Signer: verified.Signer(), Tag: tag, At: s.now(),
+		TrustVersion: verified.TrustVersion(), RefBinding: verified.RefBinding(),
+	}
 	if err := s.journal().Accept(ctx, s.cfg.Name, at, false); err != nil {
 		return err
 	}

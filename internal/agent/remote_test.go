@@ -29,6 +29,10 @@ type content map[string]string
 type remote struct {
 	mu       sync.Mutex
 	objects  map[gitops.Hash][]byte
+	kinds    map[gitops.Hash]gitops.ObjectKind // of what is no commit
+	far      map[gitops.Hash]bool              // on the server only, until it is asked for
+	refs     map[string]gitops.Hash            // that are carried beside the head
+	wanted   []gitops.Hash                     // of all Objects
 	contents map[gitops.Hash]content
 	head     gitops.Hash
 	err      error // of every poll
@@ -47,7 +51,8 @@ type remote struct {
 }
 
 func newRemote() *remote {
-	return &remote{objects: map[gitops.Hash][]byte{}, contents: map[gitops.Hash]content{}, interval: time.Minute}
+	return &remote{objects: map[gitops.Hash][]byte{}, contents: map[gitops.Hash]content{},
+		kinds: map[gitops.Hash]gitops.ObjectKind{}, far: map[gitops.Hash]bool{}, refs: map[string]gitops.Hash{}, interval: time.Minute}
 }
 
 // push commits on top of the branch, and moves it.
@@ -70,11 +75,18 @@ func (r *remote) commit(parent gitops.Hash, want content) gitops.Hash {
 		text += "parent " + string(parent) + "\n"
 	}
 	text += fmt.Sprintf("author A <a@example.com> %d +0000\ncommitter A <a@example.com> %[1]d +0000\n\nchange %[2]d\n", 1_760_000_000+len(r.objects), len(r.objects))
-	sum := sha1.Sum([]byte(fmt.Sprintf("commit %d\x00%s", len(text), text)))
-	r.head = gitops.Hash(hex.EncodeToString(sum[:]))
-	r.objects[r.head] = []byte(text)
+	r.head = r.put(gitops.CommitObject, text)
 	r.contents[r.head] = maps.Clone(want)
 	return r.head
+}
+
+// put stores an object.
+func (r *remote) put(kind gitops.ObjectKind, text string) gitops.Hash {
+	sum := sha1.Sum(fmt.Appendf(nil, "%s %d\x00%s", kind, len(text), text))
+	id := gitops.Hash(hex.EncodeToString(sum[:]))
+	r.objects[id] = []byte(text)
+	r.kinds[id] = kind
+	return id
 }
 
 // set changes the server while the agent may be running.
@@ -111,6 +123,10 @@ func (r *remote) Objects(_ context.Context, missing []gitops.MissingObject) erro
 	r.fetches++
 	if r.err != nil || r.fetchErr != nil {
 		return errors.Join(r.fetchErr, r.err)
+	}
+	for _, m := range missing {
+		delete(r.far, m.ID)
+		r.wanted = append(r.wanted, m.ID)
 	}
 	r.missing = slices.DeleteFunc(r.missing, func(id gitops.Hash) bool {
 		return slices.ContainsFunc(missing, func(m gitops.MissingObject) bool { return m.ID == id })
@@ -173,10 +189,10 @@ func (r *remote) Object(_ context.Context, id gitops.Hash) (gitops.ObjectKind, [
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	raw, ok := r.objects[id]
-	if !ok {
+	if !ok || r.far[id] {
 		return "", nil, failure(gitops.Incomplete)
 	}
-	return gitops.CommitObject, raw, nil
+	return r.kinds[id], raw, nil
 }
 
 // renderer makes manifests of what was pushed.

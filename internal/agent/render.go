@@ -20,8 +20,7 @@ type renderedOnce struct {
 	err      error
 }
 
-// render brings what is missing and renders the accepted revision. After a
-// restart the commit is verified again, from the object store.
+// render brings what is missing and renders the accepted revision.
 func (s *source) render(ctx context.Context, rev gitops.Revision, caps gitops.Capabilities) (gitops.Manifests, error) {
 	key := caps.ClusterUID + caps.KubeVersion
 	if s.rendered.revision == rev && s.rendered.caps == key && final(s.rendered.err) {
@@ -41,12 +40,9 @@ func final(err error) bool {
 }
 
 func (s *source) renderFresh(ctx context.Context, rev gitops.Revision, caps gitops.Capabilities) (gitops.Manifests, error) {
-	commit := s.head
-	if !commit.Valid() || commit.Revision() != rev {
-		var err error
-		if commit, err = s.cfg.Verifier.Again(ctx, rev); err != nil {
-			return gitops.Manifests{}, err
-		}
+	commit, err := s.verifiedCommit(ctx, rev)
+	if err != nil {
+		return gitops.Manifests{}, err
 	}
 	if err := s.bringObjects(ctx, commit); err != nil {
 		return gitops.Manifests{}, err

@@ -16,6 +16,7 @@ func snapshot(st gitops.SourceStatus) gitops.SourceStatus {
 	st.Observed, st.Verified = own(st.Observed), own(st.Verified)
 	st.Applied, st.Healthy = own(st.Applied), own(st.Healthy)
 	st.Refused, st.Hold, st.Suspended = own(st.Refused), own(st.Hold), own(st.Suspended)
+	st.Waiver, st.Heartbeat = own(st.Waiver), own(st.Heartbeat)
 	if st.Failed = own(st.Failed); st.Failed != nil {
 		st.Failed.Reached = maps.Clone(st.Failed.Reached)
 		st.Failed.Changes = slices.Clone(st.Failed.Changes)

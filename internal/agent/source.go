@@ -38,6 +38,7 @@ type source struct {
 	wakes     chan struct{} // one is enough: a cycle looks at everything
 	published atomic.Pointer[published]
 	alive     atomic.Int64
+	reloads   atomic.Int64 // how often the key files were read again
 
 	// ——
 	view     view
@@ -53,6 +54,10 @@ type source struct {
 	retryNow bool // a failed revision is due whenever its time would come
 	retryAt  time.Time
 	fullPass time.Time // when every object is sent again
+	reloaded int64     // of reloads, those that decisions were made anew after
+	judged   ground
+	seen     sighting
+	began    time.Time
 }
 
 // underway is what this process knows of the open attempt that it works on, over
@@ -76,7 +81,8 @@ func newSource(a *Agent, cfg SourceConfig) *source {
 		orders: make(chan order), wakes: make(chan struct{}, 1),
 		fights: fights{},
 	}
-	s.fullPass = s.now().Add(fullEvery)
+	s.began = s.now()
+	s.fullPass = s.began.Add(fullEvery)
 	s.touch()
 	s.publish(gitops.SourceState{Source: cfg.Name})
 	return s
@@ -132,6 +138,14 @@ func (s *source) idle(ctx context.Context, until time.Time) {
 			due.Reset(until.Sub(s.now()))
 		case <-tick.C:
 		}
+	}
+}
+
+// nudge has the loop look at everything soon.
+func (s *source) nudge() {
+	select {
+	case s.wakes <- struct{}{}:
+	default: // it is awake already
 	}
 }
 

@@ -21,6 +21,7 @@ type published struct {
 	cluster   gitops.ClusterStatus
 	clusterAt time.Time
 	later     error // why something comes later, for the link's status
+	floor     time.Time
 }
 
 // stage shows what the source is doing.
@@ -76,6 +77,7 @@ func (s *source) publish(state gitops.SourceState) {
 		Pending:  refs(v.pending),
 		Drift:    gitops.DriftStatus{Detected: v.detected, Corrected: v.repaired, Objects: refs(slices.Concat(v.drifted, v.fighting))},
 		Link:     s.link(v.later()),
+		Waiver:   state.Waiver, Heartbeat: state.Learned.Heartbeat, TrustVersion: state.Learned.TrustVersion,
 		Warnings: slices.Concat(s.cfg.Verifier.Warnings(), warnings(*v)),
 	}
 	if headRefused(*v, state) {
@@ -83,7 +85,7 @@ func (s *source) publish(state gitops.SourceState) {
 	}
 	v.conditions = conditions(*v, state, v.conditions, s.now())
 	st.Conditions = v.conditions
-	s.published.Store(&published{source: st, cluster: v.cluster, clusterAt: v.clusterAt, later: v.later()})
+	s.published.Store(&published{source: st, cluster: v.cluster, clusterAt: v.clusterAt, later: v.later(), floor: state.Learned.Floor})
 }
 
 // link is how the link is at this moment. Where it has not failed, it says why

@@ -98,6 +98,14 @@ func TestStatusIsACopy(t *testing.T) {
 		w.remote.fork(one.Hash(), content{"a": "evil"})
 		w.once()
 		check() // a refusal
+		if err := w.journal.Learn(w.ctx, fleet, gitops.Learned{Heartbeat: &gitops.Heartbeat{Sequence: 1, Commit: one.Hash()}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.journal.Waive(w.ctx, fleet, gitops.Waiver{From: one.Hash(), To: one.Hash(), Reason: "a test"}); err != nil {
+			t.Fatal(err)
+		}
+		w.once()
+		check() // a heartbeat and a waiver
 		w.run()
 		w.rollback(string(one), true)
 		if err := w.agent.Suspend(w.ctx, fleet, "a visit", "uid 0"); err != nil {

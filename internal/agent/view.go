@@ -22,6 +22,13 @@ type view struct {
 	pullLater, fetchLater error
 	verifiedNow           bool // the observed head passed the trust rules
 	everPulled            bool
+	// unreleased is the accepted revision that may not change what it would.
+	unreleased gitops.Revision
+	undecided  error // why the observed head could not be judged, and that is the node's doing
+	distrusted error // why what runs is not trusted any more
+	unproven   error // why nobody can say whether it is
+	stale      error // why what the host shows is taken for old
+	ageless    error // why its age cannot be told
 
 	cluster   gitops.ClusterStatus
 	clusterAt time.Time

@@ -164,17 +164,27 @@ func TestBadFiles(t *testing.T) {
 			"config.yaml:11: sources[0].prunePolicy.maxDeletes: -1 is out of range; write a number from 0 to 1000000",
 			"config.yaml:11: sources[0].prunePolicy.maxPercent: 101 is out of range; write a number from 0 to 100",
 		}},
-		{"not in this version", strings.Replace(with("trust: {introduction: first-seen, sigstore: {issuer: x}, threshold: {n: 2}}", "prefetch: on", "maxStaleness: 72h",
+		{"not in this version", strings.Replace(with("trust: {introduction: first-seen, sigstore: {issuer: x}}", "prefetch: on",
 			"windows: {download: [{schedule: '* * * * *'}], apply: [{duration: 1h}]}"), "cluster: {", "metrics: {listen: ':1'}\ncluster: {ha: true, ", 1), []string{
 			"config.yaml:3: metrics.listen: is not supported by this version; remove it",
 			"config.yaml:4: cluster.ha: is not supported by this version; remove it and run the agent on one server node of the cluster",
 			"config.yaml:8: sources[0].trust.sigstore: is not supported by this version; remove it and name allowedSigners or openpgpKeys",
-			"config.yaml:8: sources[0].trust.threshold: is not supported by this version; remove it",
 			"config.yaml:9: sources[0].prefetch: is not supported by this version; write auto",
-			"config.yaml:10: sources[0].maxStaleness: is not supported by this version; remove it",
-			"config.yaml:11: sources[0].windows.apply: is not supported by this version; remove it; edgeagent suspend stops a source by hand",
-			"config.yaml:11: sources[0].windows.download: is not supported by this version; remove it",
+			"config.yaml:10: sources[0].windows.apply: is not supported by this version; remove it; edgeagent suspend stops a source by hand",
+			"config.yaml:10: sources[0].windows.download: is not supported by this version; remove it",
 		}},
+		{"threshold without roots", with("trust: {introduction: " + commit + ", allowedSigners: DIR/signers, threshold: {count: 2}}"), []string{
+			"config.yaml:7: sources[0].trust.threshold.roots: is missing; name a file of allowed signers: the roots"}},
+		{"threshold of none", with("trust: {introduction: " + commit + ", allowedSigners: DIR/signers, threshold: {roots: DIR/signers}}"), []string{
+			"config.yaml:7: sources[0].trust.threshold.count: 0 roots would be enough; write how many of the roots must agree, 1 or more"}},
+		{"roots that anybody may write", with("trust: {introduction: " + commit + ", allowedSigners: DIR/signers, threshold: {roots: DIR/anybody, count: 1}}"), []string{
+			"config.yaml:7: sources[0].trust.threshold.roots: anybody can be written by others (mode 0666), who could then add their own keys; run chmod go-w anybody"}},
+		{"unknown field of a threshold", with("trust: {introduction: " + commit + ", allowedSigners: DIR/signers, threshold: {n: 2}}"), []string{
+			"config.yaml:7: sources[0].trust.threshold.n: is not a field that this version knows; remove it; the fields here are count, roots"}},
+		{"staleness that is no time", with("maxStaleness: soon"), []string{
+			`config.yaml:8: sources[0].maxStaleness: "soon" is not a duration; write a number with a unit, such as 72h`}},
+		{"staleness of less than two polls", with("maxStaleness: 90s"), []string{
+			"config.yaml:8: sources[0].maxStaleness: 90s is less than two intervals; write a longer time, such as 72h"}},
 		{"mistyped and invalid at once", head + "log: {level: [a], format: xml}\nnod: {}\n", []string{
 			`config.yaml:3: log.format: "xml" is not known; write one of text, json`,
 			"config.yaml:3: log.level: is a list, where a text is needed; write one value",

@@ -82,8 +82,8 @@ type Source struct {
 	Prefetch     string           `yaml:"prefetch"` // auto, on, off
 	Adopt        bool             `yaml:"adopt"`
 	Prune        bool             `yaml:"prune"`
-	OnRemove     string           `yaml:"onRemove"` // orphan, prune
-	MaxStaleness string           `yaml:"maxStaleness"`
+	OnRemove     string           `yaml:"onRemove"`     // orphan, prune
+	MaxStaleness string           `yaml:"maxStaleness"` // a duration, "" for none
 	Windows      Windows          `yaml:"windows"`
 	Drift        gitops.DriftMode `yaml:"drift"`
 	Rollback     Rollback         `yaml:"rollback"`
@@ -130,13 +130,20 @@ const (
 
 // Trust is whom the node believes, and from where on.
 type Trust struct {
-	Mode           string         `yaml:"mode"`
-	Introduction   string         `yaml:"introduction"`
-	AllowedSigners string         `yaml:"allowedSigners"`
-	OpenPGPKeys    string         `yaml:"openpgpKeys"`
-	Sigstore       Sigstore       `yaml:"sigstore"`
-	Revoked        string         `yaml:"revoked"`
-	Threshold      map[string]any `yaml:"threshold"`
+	Mode           string    `yaml:"mode"`
+	Introduction   string    `yaml:"introduction"`
+	AllowedSigners string    `yaml:"allowedSigners"`
+	OpenPGPKeys    string    `yaml:"openpgpKeys"`
+	Sigstore       Sigstore  `yaml:"sigstore"`
+	Revoked        string    `yaml:"revoked"`
+	Threshold      Threshold `yaml:"threshold"`
+}
+
+// Threshold is who may make the first trust file of the repository: so many of
+// the allowed signers in a file. Without it nobody may.
+type Threshold struct {
+	Roots string `yaml:"roots"`
+	Count int    `yaml:"count"`
 }
 
 // Sigstore is whose keyless signatures are believed.
@@ -226,6 +233,15 @@ func (c Config) Source(name string) (Source, bool) {
 		}
 	}
 	return Source{}, false
+}
+
+// Staleness is how old the newest sign of life may be, 0 for any age.
+func (s Source) Staleness() time.Duration {
+	d, err := time.ParseDuration(s.MaxStaleness)
+	if err != nil {
+		return 0 // "", or Validate has refused it
+	}
+	return d
 }
 
 // Guard is the limit as the plan takes it.

@@ -54,6 +54,7 @@ func (s Source) files() []namedFile {
 		namedFile{"trust.allowedSigners", s.Trust.AllowedSigners, trusted},
 		namedFile{"trust.openpgpKeys", s.Trust.OpenPGPKeys, trusted},
 		namedFile{"trust.revoked", s.Trust.Revoked, trusted},
+		namedFile{"trust.threshold.roots", s.Trust.Threshold.Roots, trusted},
 	)
 }
 
@@ -165,6 +166,13 @@ func (v *validator) trust(field string, s Source) {
 	}
 	if t.AllowedSigners == "" && t.OpenPGPKeys == "" && t.Sigstore == (Sigstore{}) {
 		v.add(field, "names no keys", "set trust.allowedSigners or trust.openpgpKeys")
+	}
+	switch th := t.Threshold; {
+	case th == Threshold{}:
+	case th.Roots == "":
+		v.add(field+".threshold.roots", "is missing", "name a file of allowed signers: the roots")
+	case th.Count < 1:
+		v.add(field+".threshold.count", fmt.Sprintf("%d roots would be enough", th.Count), "write how many of the roots must agree, 1 or more")
 	}
 	if t.Mode == TrustTag && s.Ref.Tag == "" && s.Ref.Semver == "" {
 		v.add(field+".mode", "tag needs a tag to verify", "set ref.tag or ref.semver")

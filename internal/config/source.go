@@ -56,6 +56,7 @@ func (v *validator) source(i int, s Source) {
 	if b := s.Link.BudgetPerDay; b != 0 && b < minBudget {
 		v.add(at("link.budgetPerDay"), b.String()+" is too little for a day", "write "+minBudget.String()+" or more, or 0 for no limit; is a unit missing?")
 	}
+	v.staleness(at("maxStaleness"), s)
 	v.oneOf(at("prefetch"), s.Prefetch, "auto", "on", "off")
 	v.oneOf(at("onRemove"), s.OnRemove, "orphan", "prune")
 	v.oneOf(at("drift"), string(s.Drift), "correct", "strict", "notify", "off")
@@ -67,12 +68,23 @@ func (v *validator) source(i int, s Source) {
 	v.later(at, s)
 }
 
+// staleness must leave room for polls that fail and are tried again.
+func (v *validator) staleness(field string, s Source) {
+	if s.MaxStaleness == "" {
+		return
+	}
+	switch d, err := time.ParseDuration(s.MaxStaleness); {
+	case err != nil:
+		v.add(field, fmt.Sprintf("%q is not a duration", s.MaxStaleness), "write a number with a unit, such as 72h")
+	case d < 2*s.Interval:
+		v.add(field, fmt.Sprintf("%s is less than two intervals", s.MaxStaleness), "write a longer time, such as 72h")
+	}
+}
+
 // later refuses what the format promises and this version does not do.
 func (v *validator) later(at func(string) string, s Source) {
 	v.unsupported(s.Trust.Sigstore != (Sigstore{}), at("trust.sigstore"), "remove it and name allowedSigners or openpgpKeys")
-	v.unsupported(len(s.Trust.Threshold) > 0, at("trust.threshold"), "remove it")
 	v.unsupported(s.Prefetch == "on", at("prefetch"), "write auto")
-	v.unsupported(s.MaxStaleness != "", at("maxStaleness"), "remove it")
 	v.unsupported(len(s.Windows.Download) > 0, at("windows.download"), "remove it")
 	v.unsupported(len(s.Windows.Apply) > 0, at("windows.apply"), "remove it; edgeagent suspend stops a source by hand")
 }

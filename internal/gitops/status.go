@@ -62,6 +62,7 @@ type Status struct {
 	Version    string         `json:"version"`
 	Node       NodeStatus     `json:"node"`
 	Cluster    ClusterStatus  `json:"cluster"`
+	Clock      ClockStatus    `json:"clock"`
 	Sources    []SourceStatus `json:"sources"`
 	// Problems are of the node as a whole, e.g. a changed configuration that
 	// was refused.
@@ -197,6 +198,12 @@ type SourceStatus struct {
 	Pending []ObjectRef `json:"pending,omitempty"`
 	Drift   DriftStatus `json:"drift"`
 	Link    LinkStatus  `json:"link"`
+	// Waiver is the newest step that root let through although it does not descend.
+	Waiver *Waiver `json:"waiver,omitempty"`
+	// Heartbeat is the newest that was seen.
+	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
+	// TrustVersion is the newest version of the trust file that was accepted.
+	TrustVersion int `json:"trustVersion,omitempty"`
 	// Warnings stay for as long as their cause does, e.g. trust mode none.
 	Warnings []string `json:"warnings,omitempty"`
 	// Cycle counts the finished cycles of this process: sync names the one to

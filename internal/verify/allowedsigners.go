@@ -18,8 +18,10 @@ import (
 // node; and what is not understood is an error, not a line that is passed over.
 type allowedSigner struct {
 	line       int
-	principals string
+	principals string // for people, safe to show
+	patterns   string // the same, as they stand in the file
 	namespaces string // pattern list, "" = every namespace
+	authority  bool   // the key signs certificates, not commits
 	after      time.Time
 	before     time.Time
 	key        ssh.PublicKey
@@ -55,6 +57,7 @@ func parseSignerLine(text string) (allowedSigner, error) {
 	if s.principals, err = checkPrincipals(principals); err != nil {
 		return s, err
 	}
+	s.patterns = principals
 	kind, blob, err := nextField(rest)
 	if err != nil {
 		return s, err
@@ -98,8 +101,9 @@ func nextField(text string) (field, rest string, err error) {
 }
 
 // checkPrincipals checks the pattern list that names who signs with the key.
-// Git puts no identity to the test, so the patterns select nothing: they are
-// the name under which the key's commits are reported.
+// Git puts no identity to the test, so the patterns select nothing for a plain
+// key: they are the name under which its commits are reported. Of a certificate
+// they select the principals that count.
 func checkPrincipals(list string) (string, error) {
 	positive := false
 	for pattern := range strings.SplitSeq(list, ",") {
@@ -124,8 +128,9 @@ func (s *allowedSigner) setOptions(list string) error {
 			return fmt.Errorf("option %s is there twice", name)
 		}
 		seen[name] = true
-		if name == "cert-authority" {
-			return errors.New("option cert-authority: SSH certificates are not supported; list the keys themselves")
+		if name == "cert-authority" && !hasValue {
+			s.authority = true
+			continue
 		}
 		unquoted, ok := unquote(value)
 		if name != "namespaces" && name != "valid-after" && name != "valid-before" {
@@ -199,9 +204,16 @@ func isKeyType(field string) bool {
 
 // parseSSHKey reads "KEYTYPE KEY [COMMENT]", cut after KEYTYPE.
 func parseSSHKey(kind, rest string) (ssh.PublicKey, error) {
-	if strings.Contains(kind, "-cert-v0") {
-		return nil, fmt.Errorf("key type %s: SSH certificates are not supported; list the key itself", quoted(kind))
+	if isCertificateType(kind) {
+		return nil, fmt.Errorf("key type %s is a certificate; list the key itself, or its authority as cert-authority", quoted(kind))
 	}
+	return decodeSSHKey(kind, rest)
+}
+
+// isCertificateType tells certificates from keys, as OpenSSH names the types.
+func isCertificateType(kind string) bool { return strings.Contains(kind, "-cert-v0") }
+
+func decodeSSHKey(kind, rest string) (ssh.PublicKey, error) {
 	blob, _, _ := strings.Cut(strings.ReplaceAll(rest, "\t", " "), " ")
 	data, err := base64.StdEncoding.Strict().DecodeString(blob)
 	if err != nil || blob == "" {

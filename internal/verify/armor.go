@@ -62,7 +62,7 @@ func dearmor(text, kind string) ([]byte, error) {
 		return nil, fmt.Errorf("it is not one %s block and nothing else", kind)
 	}
 	lines = lines[1 : len(lines)-1]
-	if kind == armorOpenPGP || kind == armorMessage {
+	if kind != armorSSH && kind != armorX509 {
 		var err error
 		if lines, err = openPGPBody(lines); err != nil {
 			return nil, err

@@ -204,13 +204,16 @@ func FuzzSignature(f *testing.F) {
 	payload := []byte("payload\n")
 	ann := ed25519Key()
 	dir := f.TempDir()
-	writeFile(f, dir+"/allowed_signers", "ann@x "+ann.line()+"\n")
+	ca := ed25519Key()
+	writeFile(f, dir+"/allowed_signers", "ann@x "+ann.line()+"\n*@example.com cert-authority "+ca.line()+"\n")
 	v, err := verify.New(verify.Config{Source: "fleet", Mode: verify.ModeHead, Introduction: verify.FirstSeen,
 		AllowedSigners: dir + "/allowed_signers", OpenPGPKeys: "testdata/keys.asc"}, memory{})
 	if err != nil {
 		f.Fatal(err)
 	}
 	block, _ := pem.Decode([]byte(ann.sign(payload)))
+	f.Add(block.Bytes, false)
+	block, _ = pem.Decode([]byte(under(ca.certify(blank(ann.PublicKey())), ann.sign)(payload)))
 	f.Add(block.Bytes, false)
 	for _, name := range []string{"ed25519", "rsa", "nistp256"} {
 		data, err := os.ReadFile("testdata/" + name + ".sig")

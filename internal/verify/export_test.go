@@ -7,6 +7,7 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/pjbgf/sha1cd"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -59,6 +60,15 @@ func ParseRevoked(data []byte) (int, error) {
 	r, err := parseRevoked("revoked", data)
 	return len(r.ssh) + len(r.pgp), err
 }
+
+// Revokes reports whether a list revokes a key or certificate.
+func Revokes(list []byte, key ssh.PublicKey) (bool, error) {
+	r, err := parseRevoked("revoked", list)
+	return r.revokes(key) != "", err
+}
+
+// RevokedLines is a list as it is remembered.
+func RevokedLines(list []byte) []string { return revokedLines(list) }
 
 // Collides reports whether the hash that names objects sees a collision in data.
 func Collides(data []byte) bool {

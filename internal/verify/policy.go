@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
-	"github.com/edgeagent/edgeagent/internal/verify/gitsign"
 )
 
 const (
@@ -58,20 +57,22 @@ func newPolicy(f TrustFile, blob gitops.Hash) (*policy, error) {
 	p := &policy{name: fmt.Sprintf("trust file version %d", f.Version), blob: blob, file: f, rings: map[string]ring{}}
 	owner := map[string]string{} // key → principal
 	for role, r := range f.Roles {
-		made := ring{ssh: sshKeys{path: p.name, lines: map[string][]allowedSigner{}}, pgp: pgpKeys{path: p.name},
-			keyless: keyless{place: p.name, signers: map[gitsign.Identity]keylessSigner{}}}
+		made := ring{ssh: newSSHKeys(p.name, nil), pgp: pgpKeys{path: p.name}, keyless: newKeyless(p.name)}
 		for _, name := range r.Principals {
 			signers, keys, err := f.Principals[name].keys(name)
 			if err != nil {
 				return nil, fmt.Errorf("principal %s: %w", quoted(name), err)
 			}
 			for _, s := range signers {
+				made.ssh.add(s)
+				if s.authority && !f.counts(role) {
+					continue // an authority may well vouch for everybody who develops
+				}
 				id := string(s.key.Marshal())
 				if other, ok := owner[id]; ok && other != name {
 					return nil, fmt.Errorf("principals %s and %s have the same SSH key: they would count as two", quoted(other), quoted(name))
 				}
 				owner[id] = name
-				made.ssh.lines[id] = append(made.ssh.lines[id], s)
 			}
 			for _, k := range keys {
 				if other, ok := owner[k.primary]; ok && other != name {

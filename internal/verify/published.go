@@ -34,6 +34,8 @@ type Remembered struct {
 	Floor time.Time
 	// Heartbeat is the highest sequence that was seen.
 	Heartbeat int64
+	// Introduction is the commit that FirstSeen was pinned to: statements name it.
+	Introduction gitops.Hash
 }
 
 // Published is what signed statements say, apart from any one commit.
@@ -173,8 +175,8 @@ func (x *examination) addRevoked(ctx context.Context, s statement) error {
 		return unreadable(err)
 	}
 	x.revoked = append(x.revoked, list)
-	for line := range strings.Lines(string(raw)) {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' && !slices.Contains(x.published.Revoked, line) {
+	for _, line := range revokedLines(raw) {
+		if !slices.Contains(x.published.Revoked, line) {
 			x.published.Revoked = append(x.published.Revoked, line)
 		}
 	}

@@ -3,7 +3,9 @@
 package verify
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -19,18 +21,35 @@ import (
 type revokedKeys struct {
 	path string
 	ssh  map[string]bool // "SHA256:…"
+	sha1 map[string]bool // 20 bytes, as old lists name SSH keys
 	pgp  map[string]bool // upper-case hexadecimal
+	// certificates are by the public key of their authority, "" for any.
+	certificates map[string]*revokedCertificates
 }
 
-// parseRevoked reads one key a line: an SSH public key as in authorized_keys,
-// an SSH fingerprint (SHA256:…), or a full OpenPGP fingerprint. It accepts
-// nothing half-understood: a revocation that is passed over is a stolen key
-// that still signs.
+// parseRevoked reads a list as ssh-keygen -k makes it, or text with one key a
+// line: an SSH public key as in authorized_keys, an SSH fingerprint
+// (SHA256:…), a full OpenPGP fingerprint, an SSH certificate, which revokes
+// that certificate alone as with ssh-keygen -k, or krl: and such a list in
+// base64. It accepts nothing half-understood: a revocation that is passed over
+// is a stolen key that still signs.
 func parseRevoked(path string, data []byte) (revokedKeys, error) {
-	r := revokedKeys{path: path, ssh: map[string]bool{}, pgp: map[string]bool{}}
-	if strings.HasPrefix(string(data), "SSHKRL\n") {
-		return r, errors.New("it is a binary KRL, which is not supported; list the keys as text, one a line")
+	r := revokedKeys{path: path, ssh: map[string]bool{}, sha1: map[string]bool{}, pgp: map[string]bool{},
+		certificates: map[string]*revokedCertificates{}}
+	read := r.addText
+	if isKRL(data) {
+		read = r.addKRL
 	}
+	if err := read(data); err != nil {
+		return r, err
+	}
+	for _, of := range r.certificates {
+		of.settle()
+	}
+	return r, nil
+}
+
+func (r revokedKeys) addText(data []byte) error {
 	number := 0
 	for line := range strings.Lines(string(data)) {
 		number++
@@ -39,14 +58,46 @@ func parseRevoked(path string, data []byte) (revokedKeys, error) {
 			continue
 		}
 		if err := r.add(line); err != nil {
-			return r, fmt.Errorf("line %d: %w", number, err)
+			return fmt.Errorf("line %d: %w", number, err)
 		}
 	}
-	return r, nil
+	return nil
+}
+
+// isKRL tells a binary list from text.
+func isKRL(data []byte) bool { return bytes.HasPrefix(data, []byte(krlMagic[:6])) }
+
+// revokedLines is a list as lines of text, one entry a line.
+func revokedLines(data []byte) []string {
+	if isKRL(data) {
+		return []string{krlLine + base64.StdEncoding.EncodeToString(data)}
+	}
+	var out []string
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 func (r revokedKeys) add(line string) error {
 	kind, rest, _ := strings.Cut(line, " ")
+	if isKeyType(kind) && isCertificateType(kind) {
+		cert, err := parseSSHCertificate(kind, strings.TrimLeft(rest, " \t"))
+		if err != nil {
+			return err
+		}
+		r.addCertificate(cert)
+		return nil
+	}
+	if list, ok := strings.CutPrefix(line, krlLine); ok {
+		data, err := base64.StdEncoding.Strict().DecodeString(list)
+		if err != nil {
+			return errors.New("the list behind krl: is not base64")
+		}
+		return r.addKRL(data)
+	}
 	if isKeyType(kind) {
 		key, err := parseSSHKey(kind, strings.TrimLeft(rest, " \t"))
 		if err != nil {
@@ -78,14 +129,68 @@ func (r revokedKeys) add(line string) error {
 // those that the roots published. One is enough.
 type revocations []revokedKeys
 
-// sshKey returns what revokes a key, "" if nothing does.
-func (r revocations) sshKey(print string) string {
+// ssh returns what of a key or certificate is revoked, and by what; "" if
+// nothing is. An authority that is revoked takes its certificates with it.
+func (r revocations) ssh(key ssh.PublicKey) (what, by string) {
 	for _, list := range r {
-		if list.ssh[print] {
-			return list.path
+		if what := list.revokes(key); what != "" {
+			return what, list.path
+		}
+	}
+	return "", ""
+}
+
+// revokes names what a list revokes of a key or certificate, "" for nothing.
+func (r revokedKeys) revokes(key ssh.PublicKey) string {
+	if plain := plainKey(key); r.hasKey(plain) {
+		return "SSH key " + ssh.FingerprintSHA256(plain)
+	}
+	cert, ok := key.(*ssh.Certificate)
+	if !ok {
+		return ""
+	}
+	shown := shownCertificate(cert)
+	if r.hasKey(cert.SignatureKey) {
+		return shown + ", an authority"
+	}
+	for _, authority := range []string{string(cert.SignatureKey.Marshal()), ""} {
+		if of := r.certificates[authority]; of != nil && (of.has(cert.Serial) || of.ids[cert.KeyId]) {
+			return shown
 		}
 	}
 	return ""
+}
+
+// hasKey reports whether a key is revoked, whatever it is used for.
+func (r revokedKeys) hasKey(key ssh.PublicKey) bool {
+	if r.ssh[ssh.FingerprintSHA256(key)] {
+		return true
+	}
+	if len(r.sha1) == 0 {
+		return false
+	}
+	sum := sha1.Sum(key.Marshal())
+	return r.sha1[string(sum[:])]
+}
+
+// addCertificate revokes a certificate by its serial, or by its id when it was
+// given none.
+func (r revokedKeys) addCertificate(cert *ssh.Certificate) {
+	of := r.certificatesOf(string(cert.SignatureKey.Marshal()))
+	if cert.Serial == 0 {
+		of.ids[cert.KeyId] = true
+		return
+	}
+	of.serials = append(of.serials, span{cert.Serial, cert.Serial})
+}
+
+func (r revokedKeys) certificatesOf(authority string) *revokedCertificates {
+	of := r.certificates[authority]
+	if of == nil {
+		of = &revokedCertificates{ids: map[string]bool{}}
+		r.certificates[authority] = of
+	}
+	return of
 }
 
 // openPGP returns what revokes one of the keys, "" if nothing does.

@@ -152,14 +152,14 @@ func runScenarios(t *testing.T, w *world, scenarios []scenario) {
 			if strings.ContainsFunc(e.Error(), func(r rune) bool { return r < ' ' || r == 0x7f }) {
 				t.Errorf("the refusal has control characters: %q", e.Error())
 			}
-			w.explained(t, v, broken, e)
+			explained(t, v, broken, e)
 		})
 	}
 	w.t = t
 }
 
 // explained checks that Explain tells the same as Verify.
-func (w *world) explained(t *testing.T, v *verify.Verifier, o offer, refusal *gitops.Error) {
+func explained(t *testing.T, v *verify.Verifier, o offer, refusal *gitops.Error) {
 	t.Helper()
 	decisions, err := v.Explain(context.Background(), o.commit, o.accepted)
 	if err != nil {

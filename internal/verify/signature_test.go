@@ -27,7 +27,7 @@ func TestSSHSignatures(t *testing.T) {
 		{"DSA key", gitops.WeakKey, signedBy(func(w *world) sign { return w.ancient.sign })},
 		{"RSA with SHA-1", gitops.BadSignature, signedBy(func(w *world) sign { return w.cat.asFormat(ssh.KeyAlgoRSA) })},
 		{"signature for a file", gitops.BadSignature, signedBy(func(w *world) sign { return w.ann.signFor("file") })},
-		{"certificate", gitops.UnsupportedSig, signedBy(func(w *world) sign { return w.ann.certified(w.ben) })},
+		{"certificate of nobody's authority", gitops.UnknownSigner, signedBy(func(w *world) sign { return w.ann.certified(w.ben) })},
 		{"bytes behind the signature", gitops.BadSignature, signedBy(func(w *world) sign { return w.ann.withTail })},
 		{"security key that was not touched", gitops.BadSignature, signedBy(func(w *world) sign { return w.touch.sign(0) })},
 		{"ECDSA security key that was not touched", gitops.BadSignature, signedBy(func(w *world) sign { return w.tap.sign(0) })},

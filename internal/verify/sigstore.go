@@ -30,6 +30,10 @@ type keyless struct {
 	signers map[gitsign.Identity]keylessSigner
 }
 
+func newKeyless(place string) keyless {
+	return keyless{place: place, signers: map[gitsign.Identity]keylessSigner{}}
+}
+
 // keylessSigner is who an identity belongs to, and when it may sign.
 type keylessSigner struct {
 	name          string
@@ -53,7 +57,8 @@ func loadSigstore(cfg SigstoreConfig) (keyless, error) {
 	if err != nil {
 		return keyless{}, untrusted(trustedRootFile, cfg.TrustedRoot, errors.New(printable(err.Error())))
 	}
-	k := keyless{root: root, signers: map[gitsign.Identity]keylessSigner{}}
+	k := newKeyless("")
+	k.root = root
 	if cfg.Issuer+cfg.Subject == "" {
 		return k, nil
 	}

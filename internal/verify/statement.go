@@ -188,5 +188,8 @@ func (x *examination) introduction() gitops.Hash {
 	if x.v.start != "" {
 		return x.v.start
 	}
+	if pinned := x.remembered.Introduction; pinned != "" {
+		return pinned
+	}
 	return x.head()
 }

@@ -88,6 +88,9 @@ func loadRoots(cfg Config) (ring, error) {
 	if err != nil {
 		return ring{}, err
 	}
+	if err := countable(signers); err != nil && cfg.RootThreshold > 1 {
+		return ring{}, untrusted(allowedSignersFile, cfg.Roots, err)
+	}
 	names := map[string]bool{}
 	for _, s := range signers {
 		names[s.principals] = true

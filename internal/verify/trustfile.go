@@ -192,6 +192,11 @@ func (p Protection) roles() []string {
 	return p.By
 }
 
+// counts reports whether principals of a role are counted anywhere.
+func (f TrustFile) counts(role string) bool {
+	return role == roleRoot || slices.ContainsFunc(f.Protected, func(p Protection) bool { return slices.Contains(p.roles(), role) })
+}
+
 func (f TrustFile) knownRoles(at string, roles []string) error {
 	for _, r := range roles {
 		if _, ok := f.Roles[r]; !ok {

@@ -51,6 +51,10 @@ var cases = []struct {
 	{"git_server_down_for_many_cycles_then_back", gitServerDown},
 	{"kill_9_in_every_phase_then_converges_without_orphans", killInEveryPhase},
 
+	{"bundle_in_the_folder_is_taken_or_noted", dropFolder},
+	{"budget_spent_makes_updates_wait_and_sync_overrides", budgetSpent},
+	{"static_mirror_serves_while_the_git_server_is_down", staticMirror},
+
 	{"renamed_node_applies_nothing_until_accepted", renamedNode},
 	{"second_daemon_is_refused", secondDaemon},
 	{"socket_write_needs_root", socketWriteNeedsRoot},
@@ -93,6 +97,7 @@ var offlineCases = []struct {
 	{"rollback_offline_two_back_sets_hold", rollbackOffline},
 	{"agent_restart_with_no_network_repairs_drift", restartOffline},
 	{"datastore_wiped_offline_is_rebuilt_from_the_journal", datastoreWiped},
+	{"bundle_on_a_stick_reaches_a_node_without_network", bundleOnAStick},
 }
 
 func TestAgentOffline(t *testing.T) {

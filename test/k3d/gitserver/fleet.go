@@ -27,7 +27,7 @@ type Fleet struct {
 const firstCommit = 1_700_000_000
 
 // mostPerFile keeps the files as small as manifests are.
-const mostPerFile = 10_000
+const mostPerFile = 16_000
 
 // Folder is the path of a node's folder, counted from 0.
 func (Fleet) Folder(n int) string { return fmt.Sprintf("nodes/node-%04d", n) }

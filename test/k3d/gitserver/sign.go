@@ -53,8 +53,10 @@ func signHistory(ctx context.Context, r *Repo, signer *Signer) error {
 	return err
 }
 
+// receive stores commits as if each had been pushed alone: Git looks for deltas
+// between objects of one pack only once.
 func (r *Repo) receive(ctx context.Context, pack []byte) error {
-	cmd := exec.CommandContext(ctx, "git", "index-pack", "--stdin")
+	cmd := exec.CommandContext(ctx, "git", "unpack-objects", "-q")
 	cmd.Dir, cmd.Env, cmd.Stdin = r.Bare, environment(r.Bare), bytes.NewReader(pack)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("store the signed commits of %s: %w: %s", r.Name, err, bytes.TrimSpace(out))

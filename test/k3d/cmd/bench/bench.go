@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	source  = "bench"
-	objects = 1000
-	user    = "agent" // as the audit log shows it
+	source      = "bench"
+	objectCount = 1000
+	user        = "agent" // as the audit log shows it
 )
 
 // bench is one cluster, one repository and one agent, measured case by case:
@@ -182,7 +182,7 @@ func configMap(i, version int) string {
 // all is the 1000 objects, of which the first changed are at version 2.
 func all(changed int) map[string]string {
 	files := map[string]string{"ns.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + source + "}\n"}
-	for i := range objects {
+	for i := range objectCount {
 		version := 1
 		if i < changed {
 			version = 2

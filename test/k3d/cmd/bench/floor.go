@@ -29,7 +29,7 @@ func (b *bench) rawApply() (time.Duration, error) {
 		return 0, err
 	}
 	var parsed []*unstructured.Unstructured
-	for i := range objects {
+	for i := range objectCount {
 		u := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(configMap(i, 1)), &u.Object); err != nil {
 			return 0, err

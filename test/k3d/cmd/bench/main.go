@@ -43,7 +43,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer b.close()
-	cases := []func() ([]row, error){b.firstSync, b.oneChanged, b.poll, b.drift, b.rollback, b.idle}
+	cases := []func() ([]row, error){b.firstSync, b.oneChanged, b.poll, b.idleDays, b.mirrorPolls, b.mirrorCut, b.fleetSyncs, b.drift, b.rollback, b.idle}
 	var rows []row
 	for _, measure := range cases {
 		more, err := measure()
