@@ -30,14 +30,16 @@ type signed struct {
 	keys  map[string]ssh.Signer
 	start gitops.Hash
 	// far keeps what is put from the store until it is asked for.
-	far bool
+	far   bool
+	clock func() time.Time
+	floor time.Time
 }
 
 // inSignedWorld runs a test on a fresh node that believes a trust file.
 func inSignedWorld(t *testing.T, more string, test func(w *signed)) {
 	t.Helper()
 	inWorld(t, func(plain *world) {
-		w := &signed{world: plain, keys: map[string]ssh.Signer{}}
+		w := &signed{world: plain, keys: map[string]ssh.Signer{}, clock: time.Now}
 		for i, name := range []string{"alice", "bob", "dan", "erin"} {
 			key, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, 32)))
 			if err != nil {
@@ -46,36 +48,42 @@ func inSignedWorld(t *testing.T, more string, test func(w *signed)) {
 			w.keys[name] = key
 		}
 		w.start = w.commitBy("alice", content{}, w.trust(1, more))
-		signers := filepath.Join(w.dir, "signers")
-		if err := os.WriteFile(signers, []byte("node "+w.line("alice")+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(w.signers(), []byte("node "+w.line("alice")+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		v, err := verify.New(verify.Config{
-			Source: fleet, Mode: verify.ModeHistory, Introduction: string(w.start), AllowedSigners: signers, Now: time.Now,
-			Carried: func(context.Context) (map[string]gitops.Hash, error) {
-				w.remote.mu.Lock()
-				defer w.remote.mu.Unlock()
-				return maps.Clone(w.remote.refs), nil
-			},
-			Remembered: func(ctx context.Context) (verify.Remembered, error) {
-				known, err := w.journal.Learned(ctx, fleet)
-				return verify.Remembered{TrustVersion: known.TrustVersion, Revoked: known.Revoked, Floor: known.Floor}, err
-			},
-			Waived: func(ctx context.Context) (verify.Waived, error) {
-				state, err := w.journal.State(ctx, fleet)
-				if err != nil || state.Waiver == nil || !state.Waiver.Used.IsZero() {
-					return verify.Waived{}, err
-				}
-				return verify.Waived{From: state.Waiver.From, To: state.Waiver.To}, nil
-			},
-		}, w.remote)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.cfg.Sources[0].Verifier = v
-		w.restart()
+		w.believe()
 		test(w)
 	})
+}
+
+func (w *signed) signers() string { return filepath.Join(w.dir, "signers") }
+
+// believe starts a new agent that judges by the trust file.
+func (w *signed) believe() {
+	v, err := verify.New(verify.Config{
+		Source: fleet, Mode: verify.ModeHistory, Introduction: string(w.start), AllowedSigners: w.signers(), Now: w.clock, Floor: w.floor,
+		Carried: func(context.Context) (map[string]gitops.Hash, error) {
+			w.remote.mu.Lock()
+			defer w.remote.mu.Unlock()
+			return maps.Clone(w.remote.refs), nil
+		},
+		Remembered: func(ctx context.Context) (verify.Remembered, error) {
+			known, err := w.journal.Learned(ctx, fleet)
+			return verify.Remembered{TrustVersion: known.TrustVersion, Revoked: known.Revoked, Floor: known.Floor}, err
+		},
+		Waived: func(ctx context.Context) (verify.Waived, error) {
+			state, err := w.journal.State(ctx, fleet)
+			if err != nil || state.Waiver == nil || !state.Waiver.Used.IsZero() {
+				return verify.Waived{}, err
+			}
+			return verify.Waived{From: state.Waiver.From, To: state.Waiver.To}, nil
+		},
+	}, w.remote)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.cfg.Sources[0].Verifier = v
+	w.restart()
 }
 
 func (w *signed) line(name string) string {

@@ -69,11 +69,14 @@ func TestRequireCountsWhatNodesWillAsk(t *testing.T) {
 	next := strings.Replace(w.trust(2, ""), "[alice, bob, carol], threshold: 2", "[alice, bob, carol, dan], threshold: 2", 1)
 	head := w.commitOf(w.keys["erin"].sign, w.base.with(files{trustYAML: next, "rbac/admin.yaml": "c: 2\n"}), "", w.root)
 	w.approve("alice", head, w.root)
-	require := func() []verify.Requirement {
+	require := func(names ...string) []verify.Requirement {
 		t.Helper()
-		got, err := verify.Require(t.Context(), w.config(), w, onMain(head))
+		approved, got, err := verify.Require(t.Context(), w.config(), w, onMain(head))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if diff := cmp.Diff(names, approved); diff != "" {
+			t.Errorf("approved by (-want +got):\n%s", diff)
 		}
 		return got
 	}
@@ -85,12 +88,12 @@ func TestRequireCountsWhatNodesWillAsk(t *testing.T) {
 		{What: "a change of .edgeagent/trust.yaml, by the roots of its version 1", Need: 2, By: []string{"alice"}, Missing: []string{"bob", "carol"}},
 		{What: "a change of .edgeagent/trust.yaml, by the roots of its version 2", Need: 2, By: []string{"alice"}, Missing: []string{"bob", "carol", "dan"}},
 	}
-	if diff := cmp.Diff(want, require()); diff != "" {
+	if diff := cmp.Diff(want, require("alice")); diff != "" {
 		t.Errorf("requirements (-want +got):\n%s", diff)
 	}
 	w.approve("bob", head, w.root)
 	w.approve("dan", head, w.root)
-	for _, r := range require() {
+	for _, r := range require("alice", "bob", "dan") {
 		if !r.Met() {
 			t.Errorf("still asked: %+v", r)
 		}

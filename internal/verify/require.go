@@ -4,6 +4,7 @@ package verify
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,8 +38,9 @@ func (r Requirement) Met() bool { return len(r.By) >= r.Need }
 
 // Require says what the trust files of a repository ask of a commit. It knows
 // nothing of a node's own files: it is for people who sign and approve, and a
-// node asks all of it again. Of cfg it takes Introduction, Carried and Now.
-func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) ([]Requirement, error) {
+// node asks all of it again. Approved are the principals of these trust files
+// whose approval of the commit holds. Of cfg it takes Introduction, Carried, Now.
+func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) (approved []string, asked []Requirement, err error) {
 	cfg.Mode = ModeHistory
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -48,29 +50,43 @@ func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) 
 	id := c.Revision.Hash()
 	raw, err := parseIn(ctx, objects, id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	x, err := v.begin(ctx, c, first(raw.parents))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	under, err := x.authorities(ctx, id, raw)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []Requirement
 	for _, p := range under {
 		if !p.inBand() {
 			continue
 		}
 		more, err := x.require(ctx, raw, p)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out = append(out, more...)
+		asked = append(asked, more...)
 	}
 	roots, err := x.requireRoots(ctx, raw)
-	return append(out, roots...), err
+	if err != nil {
+		return nil, nil, err
+	}
+	after, err := x.policyIn(ctx, raw.tree, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range append(under, after) {
+		names, err := x.approvals(ctx, p, id, first(raw.parents), slices.Sorted(maps.Keys(p.rings))...)
+		if err != nil {
+			return nil, nil, err
+		}
+		approved = append(approved, names...)
+	}
+	slices.Sort(approved)
+	return slices.Compact(approved), append(asked, roots...), nil
 }
 
 // require is what one trust file asks of the head.
@@ -139,4 +155,19 @@ func (x *examination) requireRoots(ctx context.Context, raw rawCommit) ([]Requir
 		})
 	}
 	return out, nil
+}
+
+// TrustPath is where a repository keeps its trust file.
+const TrustPath = trustPath
+
+// Protects reports whether a change of a file takes approvals.
+func (f TrustFile) Protects(path string) bool {
+	return path == TrustPath || slices.ContainsFunc(f.Protected, func(p Protection) bool { return p.covers(path) })
+}
+
+// ReadStatement reads the tag below refs/edgeagent/ that a ref names: what it
+// says, and of which object. Who signed it is not looked at.
+func ReadStatement(ref string, raw []byte) (fields map[string]string, object gitops.Hash, err error) {
+	s, err := parseStatement(ref, raw)
+	return s.fields, s.raw.object, err
 }

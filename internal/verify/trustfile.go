@@ -131,7 +131,7 @@ func (f TrustFile) check() error {
 
 func checkPrincipalName(name string) error {
 	if name == "" || len(name) > 128 || strings.ContainsAny(name, " \t\n,!*?\"") || printable(name) != name {
-		return errors.New("a name has 1 to 128 printable characters, none of them a space, a comma, a quote, *, ? or !")
+		return errors.New("a name has 1 to 128 printable characters, none of them a space, a comma or a quote, and no *, ! or ? among them")
 	}
 	return nil
 }
