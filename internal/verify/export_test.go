@@ -58,7 +58,7 @@ func ParseKeys(data []byte) (int, error) {
 // ParseRevoked reads a file of revoked keys.
 func ParseRevoked(data []byte) (int, error) {
 	r, err := parseRevoked("revoked", data)
-	return len(r.ssh) + len(r.pgp), err
+	return len(r.ssh) + len(r.pgp) + len(r.keyless), err
 }
 
 // Revokes reports whether a list revokes a key or certificate.

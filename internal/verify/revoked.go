@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify/gitsign"
 )
 
 // revokedKeys are the fingerprints of keys that must not have signed anything,
@@ -23,6 +24,9 @@ type revokedKeys struct {
 	ssh  map[string]bool // "SHA256:…"
 	sha1 map[string]bool // 20 bytes, as old lists name SSH keys
 	pgp  map[string]bool // upper-case hexadecimal
+	// keyless are identities of Sigstore. One of its certificates is revoked as
+	// an SSH key is, by its fingerprint.
+	keyless map[gitsign.Identity]bool
 	// certificates are by the public key of their authority, "" for any.
 	certificates map[string]*revokedCertificates
 }
@@ -30,12 +34,12 @@ type revokedKeys struct {
 // parseRevoked reads a list as ssh-keygen -k makes it, or text with one key a
 // line: an SSH public key as in authorized_keys, an SSH fingerprint
 // (SHA256:…), a full OpenPGP fingerprint, an SSH certificate, which revokes
-// that certificate alone as with ssh-keygen -k, or krl: and such a list in
-// base64. It accepts nothing half-understood: a revocation that is passed over
+// that certificate alone as with ssh-keygen -k, krl: and such a list in base64,
+// or sigstore:ISSUER SUBJECT. It accepts nothing half-understood: a revocation that is passed over
 // is a stolen key that still signs.
 func parseRevoked(path string, data []byte) (revokedKeys, error) {
 	r := revokedKeys{path: path, ssh: map[string]bool{}, sha1: map[string]bool{}, pgp: map[string]bool{},
-		certificates: map[string]*revokedCertificates{}}
+		certificates: map[string]*revokedCertificates{}, keyless: map[gitsign.Identity]bool{}}
 	read := r.addText
 	if isKRL(data) {
 		read = r.addKRL
@@ -98,6 +102,14 @@ func (r revokedKeys) add(line string) error {
 		}
 		return r.addKRL(data)
 	}
+	if issuer, ok := strings.CutPrefix(kind, sigstoreLine); ok {
+		id, err := identity(issuer, strings.Trim(rest, " \t"))
+		if err != nil {
+			return err
+		}
+		r.keyless[id] = true
+		return nil
+	}
 	if isKeyType(kind) {
 		key, err := parseSSHKey(kind, strings.TrimLeft(rest, " \t"))
 		if err != nil {
@@ -109,7 +121,7 @@ func (r revokedKeys) add(line string) error {
 	if sum, ok := strings.CutPrefix(line, "SHA256:"); ok {
 		data, err := base64.RawStdEncoding.Strict().DecodeString(sum)
 		if err != nil || len(data) != 32 {
-			return fmt.Errorf("%s is not the SHA256 fingerprint of an SSH key", quoted(line))
+			return fmt.Errorf("%s is not the SHA256 fingerprint of a key or certificate", quoted(line))
 		}
 		r.ssh[line] = true
 		return nil
@@ -122,7 +134,7 @@ func (r revokedKeys) add(line string) error {
 		r.pgp[print] = true
 		return nil
 	}
-	return fmt.Errorf("%s is neither an SSH public key, nor SHA256:…, nor an OpenPGP fingerprint", quoted(line))
+	return fmt.Errorf("%s is neither an SSH public key, nor SHA256:…, nor an OpenPGP fingerprint, nor sigstore:…", quoted(line))
 }
 
 // revocations are all the lists that count: of the node, of the trust file, and

@@ -14,6 +14,9 @@ import (
 // trustedRootFile is what the file is called in messages.
 const trustedRootFile = "Sigstore's trusted root"
 
+// sigstoreLine begins a line that revokes an identity.
+const sigstoreLine = "sigstore:"
+
 // SigstoreConfig is whose keyless signatures a node believes.
 type SigstoreConfig struct {
 	// Issuer and Subject are one who may sign, both or none.
@@ -82,12 +85,15 @@ func identity(issuer, subject string) (gitsign.Identity, error) {
 // checkSigstore verifies a gitsign signature. Whose it is stands in its
 // certificate and is a claim at first: what is claimed by nobody who may sign,
 // or by somebody who is revoked, is refused without looking further.
-func (k ring) checkSigstore(s signed, at moment, _ revocations) (signer, error) {
+func (k ring) checkSigstore(s signed, at moment, revoked revocations) (signer, error) {
 	sig, err := parseSigstore(s)
 	if err != nil {
 		return signer{}, err
 	}
 	name := show509(sig.Identity)
+	if by := revoked.keyless(sig); by != "" {
+		return signer{}, keyRevoked(s.what, name, by)
+	}
 	who, known := k.keyless.signers[sig.Identity]
 	switch {
 	case !known && k.keyless.place == "":
@@ -187,4 +193,15 @@ func (p *policy) within(root *gitsign.Root) {
 		r.keyless.root = root
 		p.rings[role] = r
 	}
+}
+
+// keyless returns what revokes an identity or its one certificate, "" if
+// nothing does.
+func (r revocations) keyless(sig gitsign.Signature) string {
+	for _, list := range r {
+		if list.keyless[sig.Identity] || list.ssh[sig.Certificate] {
+			return list.path
+		}
+	}
+	return ""
 }
