@@ -29,7 +29,7 @@ func newProbes(a *app) probes {
 		keys: func(s config.Source) error {
 			_, err := verify.New(verify.Config{
 				Source: s.Name, Mode: s.Trust.Mode, Introduction: s.Trust.Introduction, Insecure: s.Insecure,
-				AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Revoked: s.Trust.Revoked,
+				AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Sigstore: verify.SigstoreConfig(s.Trust.Sigstore), Revoked: s.Trust.Revoked,
 				Roots: s.Trust.Threshold.Roots, RootThreshold: s.Trust.Threshold.Count,
 			}, nil)
 			return err

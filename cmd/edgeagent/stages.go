@@ -100,7 +100,7 @@ const statements = "refs/edgeagent/"
 func (d *daemon) trust(s config.Source, introduction string) verify.Config {
 	return verify.Config{
 		Source: s.Name, Mode: s.Trust.Mode, Introduction: introduction, Pinned: introduction != s.Trust.Introduction,
-		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Revoked: s.Trust.Revoked,
+		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Sigstore: verify.SigstoreConfig(s.Trust.Sigstore), Revoked: s.Trust.Revoked,
 		Roots: s.Trust.Threshold.Roots, RootThreshold: s.Trust.Threshold.Count,
 		Insecure: s.Insecure, TagOf: d.tagOf(s.Name), Floor: builtAt(),
 		Carried: func(ctx context.Context) (map[string]gitops.Hash, error) { return d.objects.Carried(ctx, s.Name) },

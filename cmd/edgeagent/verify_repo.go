@@ -124,6 +124,6 @@ func (v *verifyHere) fromConfig() (verify.Config, string, error) {
 func trustOf(s config.Source) verify.Config {
 	return verify.Config{
 		Source: s.Name, Mode: s.Trust.Mode, Introduction: s.Trust.Introduction, Insecure: s.Insecure,
-		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Revoked: s.Trust.Revoked,
+		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Sigstore: verify.SigstoreConfig(s.Trust.Sigstore), Revoked: s.Trust.Revoked,
 	}
 }

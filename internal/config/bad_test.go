@@ -88,7 +88,7 @@ func TestBadFiles(t *testing.T) {
 		}},
 		{"source without anything", head + "sources:\n- {}\n", []string{
 			`config.yaml:4: sources[0].name: "" is not a name; use 1 to 40 lower-case letters, digits and dashes`,
-			"config.yaml:4: sources[0].trust: names no keys; set trust.allowedSigners or trust.openpgpKeys",
+			"config.yaml:4: sources[0].trust: names no keys; set trust.allowedSigners, trust.openpgpKeys or trust.sigstore",
 			"config.yaml:4: sources[0].trust.introduction: is missing; write the id of the commit at which trust begins, or first-seen to pin the first verified head",
 			"config.yaml:4: sources[0].url: is missing; write the URL of the Git repository",
 		}},
@@ -164,15 +164,25 @@ func TestBadFiles(t *testing.T) {
 			"config.yaml:11: sources[0].prunePolicy.maxDeletes: -1 is out of range; write a number from 0 to 1000000",
 			"config.yaml:11: sources[0].prunePolicy.maxPercent: 101 is out of range; write a number from 0 to 100",
 		}},
-		{"not in this version", strings.Replace(with("trust: {introduction: first-seen, sigstore: {issuer: x}}", "prefetch: on",
+		{"not in this version", strings.Replace(with("trust: {introduction: first-seen, allowedSigners: DIR/signers}", "prefetch: on",
 			"windows: {download: [{schedule: '* * * * *'}], apply: [{duration: 1h}]}"), "cluster: {", "metrics: {listen: ':1'}\ncluster: {ha: true, ", 1), []string{
 			"config.yaml:3: metrics.listen: is not supported by this version; remove it",
 			"config.yaml:4: cluster.ha: is not supported by this version; remove it and run the agent on one server node of the cluster",
-			"config.yaml:8: sources[0].trust.sigstore: is not supported by this version; remove it and name allowedSigners or openpgpKeys",
 			"config.yaml:9: sources[0].prefetch: is not supported by this version; write auto",
 			"config.yaml:10: sources[0].windows.apply: is not supported by this version; remove it; edgeagent suspend stops a source by hand",
 			"config.yaml:10: sources[0].windows.download: is not supported by this version; remove it",
 		}},
+		{"half an identity", with("trust: {introduction: first-seen, sigstore: {issuer: x, trustedRoot: DIR/signers}}"), []string{
+			"config.yaml:7: sources[0].trust: names no keys; set trust.allowedSigners, trust.openpgpKeys or trust.sigstore",
+			"config.yaml:7: sources[0].trust.sigstore: has one of issuer and subject; set both: an issuer vouches for many"}},
+		{"identity of nobody", with("trust: {introduction: first-seen, sigstore: {subject: x, trustedRoot: DIR/signers}}"), []string{
+			"config.yaml:7: sources[0].trust.sigstore: has one of issuer and subject; set both: an issuer vouches for many"}},
+		{"identity without a trusted root", with("trust: {introduction: first-seen, sigstore: {issuer: x, subject: y}}"), []string{
+			"config.yaml:7: sources[0].trust.sigstore.trustedRoot: is missing; name Sigstore's trusted_root.json: what it says is checked without a network"}},
+		{"trusted root alone", with("trust: {introduction: first-seen, sigstore: {trustedRoot: DIR/signers}}"), []string{
+			"config.yaml:7: sources[0].trust: names no keys; set trust.allowedSigners, trust.openpgpKeys or trust.sigstore"}},
+		{"trusted root that anybody may write", with("trust: {introduction: first-seen, sigstore: {issuer: x, subject: y, trustedRoot: DIR/anybody}}"), []string{
+			"config.yaml:7: sources[0].trust.sigstore.trustedRoot: anybody can be written by others (mode 0666), who could then add their own keys; run chmod go-w anybody"}},
 		{"threshold without roots", with("trust: {introduction: " + commit + ", allowedSigners: DIR/signers, threshold: {count: 2}}"), []string{
 			"config.yaml:7: sources[0].trust.threshold.roots: is missing; name a file of allowed signers: the roots"}},
 		{"threshold of none", with("trust: {introduction: " + commit + ", allowedSigners: DIR/signers, threshold: {roots: DIR/signers}}"), []string{

@@ -146,7 +146,8 @@ type Threshold struct {
 	Count int    `yaml:"count"`
 }
 
-// Sigstore is whose keyless signatures are believed.
+// Sigstore is whose keyless signatures are believed: of one issuer and subject,
+// and of those that the repository's trust file names.
 type Sigstore struct {
 	Issuer      string `yaml:"issuer"`
 	Subject     string `yaml:"subject"`

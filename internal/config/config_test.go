@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +153,30 @@ func TestPiecesAreMergedInTheOrderOfTheirNames(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// Somebody who signs without a key is a signer as any other; whom to believe in
+// that is read again when it changes.
+func TestKeylessSigner(t *testing.T) {
+	f := newFolder(t)
+	f.write("root.json", "{}", 0o644)
+	for name, trust := range map[string]string{
+		"alone":                 "sigstore: {issuer: 'https://accounts.example.com', subject: ann@example.com, trustedRoot: DIR/root.json}",
+		"for the repository's":  "allowedSigners: DIR/signers, sigstore: {trustedRoot: DIR/root.json}",
+		"beside allowedSigners": "allowedSigners: DIR/signers, sigstore: {issuer: i, subject: s, trustedRoot: DIR/root.json}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := f.write("config.yaml", strings.Replace(good, "trust:\n      introduction: "+commit+"\n      allowedSigners: DIR/signers\n",
+				"trust: {introduction: "+commit+", "+trust+"}\n", 1), 0o644)
+			c, err := config.Check(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(c.Files(), f.dir+"/root.json") {
+				t.Errorf("the trusted root is not watched: %q", c.Files())
+			}
+		})
 	}
 }
 

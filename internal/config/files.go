@@ -54,6 +54,7 @@ func (s Source) files() []namedFile {
 		namedFile{"trust.allowedSigners", s.Trust.AllowedSigners, trusted},
 		namedFile{"trust.openpgpKeys", s.Trust.OpenPGPKeys, trusted},
 		namedFile{"trust.revoked", s.Trust.Revoked, trusted},
+		namedFile{"trust.sigstore.trustedRoot", s.Trust.Sigstore.TrustedRoot, trusted},
 		namedFile{"trust.threshold.roots", s.Trust.Threshold.Roots, trusted},
 	)
 }
@@ -164,9 +165,10 @@ func (v *validator) trust(field string, s Source) {
 	case t.Introduction != FirstSeen && !gitops.Hash(t.Introduction).Valid():
 		v.add(field+".introduction", fmt.Sprintf("%q is not a commit", t.Introduction), "write all 40 lower-case digits, as git rev-parse prints them, or first-seen")
 	}
-	if t.AllowedSigners == "" && t.OpenPGPKeys == "" && t.Sigstore == (Sigstore{}) {
-		v.add(field, "names no keys", "set trust.allowedSigners or trust.openpgpKeys")
+	if t.AllowedSigners == "" && t.OpenPGPKeys == "" && t.Sigstore.Subject == "" {
+		v.add(field, "names no keys", "set trust.allowedSigners, trust.openpgpKeys or trust.sigstore")
 	}
+	v.sigstore(field+".sigstore", t.Sigstore)
 	switch th := t.Threshold; {
 	case th == Threshold{}:
 	case th.Roots == "":
@@ -176,5 +178,16 @@ func (v *validator) trust(field string, s Source) {
 	}
 	if t.Mode == TrustTag && s.Ref.Tag == "" && s.Ref.Semver == "" {
 		v.add(field+".mode", "tag needs a tag to verify", "set ref.tag or ref.semver")
+	}
+}
+
+// sigstore checks that an identity is whole. A trusted root may stand alone:
+// then the identities are those of the repository's trust file.
+func (v *validator) sigstore(field string, s Sigstore) {
+	if (s.Issuer == "") != (s.Subject == "") {
+		v.add(field, "has one of issuer and subject", "set both: an issuer vouches for many")
+	}
+	if s.Issuer+s.Subject != "" && s.TrustedRoot == "" {
+		v.add(field+".trustedRoot", "is missing", "name Sigstore's trusted_root.json: what it says is checked without a network")
 	}
 }

@@ -83,7 +83,6 @@ func (v *validator) staleness(field string, s Source) {
 
 // later refuses what the format promises and this version does not do.
 func (v *validator) later(at func(string) string, s Source) {
-	v.unsupported(s.Trust.Sigstore != (Sigstore{}), at("trust.sigstore"), "remove it and name allowedSigners or openpgpKeys")
 	v.unsupported(s.Prefetch == "on", at("prefetch"), "write auto")
 	v.unsupported(len(s.Windows.Download) > 0, at("windows.download"), "remove it")
 	v.unsupported(len(s.Windows.Apply) > 0, at("windows.apply"), "remove it; edgeagent suspend stops a source by hand")
