@@ -138,6 +138,15 @@ func (c controller) Remove(ctx context.Context, source string, r localapi.Remove
 	return a.Remove(ctx, source, r.Prune)
 }
 
+func (c controller) Accept(ctx context.Context, source string, r localapi.AcceptRequest) (localapi.AcceptResponse, error) {
+	var w gitops.Waiver
+	ticket, err := c.ticket(source, func(a *agent.Agent, name string) (cycle int64, err error) {
+		w, cycle, err = a.Accept(ctx, name, r.Revision, r.Reason, r.By)
+		return cycle, err
+	})
+	return localapi.AcceptResponse{Waiver: w, Ticket: ticket}, err
+}
+
 // AcceptIdentity goes on under the node's new name.
 func (c controller) AcceptIdentity(ctx context.Context) error {
 	a, err := c.agent()

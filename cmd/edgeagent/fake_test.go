@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"sigs.k8s.io/yaml"
@@ -146,6 +147,12 @@ func (f *fakeDaemon) Suspend(_ context.Context, source string, r localapi.Suspen
 func (f *fakeDaemon) Remove(_ context.Context, source string, r localapi.RemoveRequest) ([]gitops.Change, error) {
 	_, err := f.order("remove %q prune %t by %s", source, r.Prune, r.By)
 	return f.Removed, err
+}
+
+func (f *fakeDaemon) Accept(_ context.Context, source string, r localapi.AcceptRequest) (localapi.AcceptResponse, error) {
+	ticket, err := f.order("accept %q %q because %q by %s", source, r.Revision, r.Reason, r.By)
+	w := gitops.Waiver{From: gitops.Hash(strings.Repeat("a", 40)), To: gitops.Hash(strings.Repeat("b", 40)), Reason: r.Reason, By: r.By}
+	return localapi.AcceptResponse{Waiver: w, Ticket: ticket}, err
 }
 
 func (f *fakeDaemon) AcceptIdentity(context.Context) error {

@@ -67,6 +67,11 @@ func (p page) node(w io.Writer, s gitops.Status) error {
 	if _, err := fmt.Fprintf(w, "node     %s\ncluster  %s\nagent    %s\n", name, cluster, s.Version); err != nil {
 		return err
 	}
+	if why := clockTrouble(s.Clock); why != "" {
+		if _, err := fmt.Fprintln(w, p.paint(yellow, "clock    "+why)); err != nil {
+			return err
+		}
+	}
 	for _, problem := range s.Problems {
 		if _, err := fmt.Fprintln(w, p.paint(red, "problem  "+oneLine(problem))); err != nil {
 			return err
@@ -136,6 +141,9 @@ func (p page) problemRows(s gitops.SourceStatus) [][]cell {
 		}
 		say(red, "refused %s%s %s, %s: %s", r.Revision.Short(), at, p.ago(r.At), r.Reason, r.Message)
 	}
+	for _, row := range p.trustTrouble(s) {
+		say(row.style, "%s", row.text)
+	}
 	if f := s.Failed; f != nil {
 		say(red, "%s failed %s, %s: %s; it is not tried again until Git moves or: edgeagent retry %s",
 			f.Revision.Short(), p.ago(f.Ended), f.Reason, f.Message, s.Name)
@@ -174,6 +182,8 @@ func (p page) problemRows(s gitops.SourceStatus) [][]cell {
 // comes from.
 func toldBelow(s gitops.SourceStatus, why gitops.Reason) bool {
 	switch {
+	case s.Condition(gitops.ConditionTrusted).Status == "False" && why == s.Condition(gitops.ConditionTrusted).Reason:
+		return true
 	case s.Refused != nil && why == s.Refused.Reason, s.Failed != nil && why == s.Failed.Reason:
 		return true
 	case s.Hold != nil && why == gitops.HeldBack, s.Suspended != nil && why == gitops.IsSuspended:

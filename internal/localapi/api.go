@@ -32,6 +32,9 @@ type Controller interface {
 	Resume(ctx context.Context, source string) (Ticket, error)
 	Suspend(ctx context.Context, source string, r SuspendRequest) error
 	Remove(ctx context.Context, source string, r RemoveRequest) ([]gitops.Change, error)
+	// Accept lets a source move once to a commit that does not descend from what
+	// was accepted before. Whoever signed it must be trusted all the same.
+	Accept(ctx context.Context, source string, r AcceptRequest) (AcceptResponse, error)
 	// AcceptIdentity goes on under the node's new name.
 	AcceptIdentity(ctx context.Context) error
 	// Import takes in the bundle in a file, for a source or, when it is "", for
@@ -86,6 +89,21 @@ type RemoveRequest struct {
 	By string `json:"-"`
 }
 
+// AcceptRequest asks to waive the ancestry of one commit.
+type AcceptRequest struct {
+	// Revision is the commit, or the beginning of one that the source has shown.
+	Revision string `json:"revision"`
+	Reason   string `json:"reason"`
+	// By is who asked. The server says it, never the client.
+	By string `json:"-"`
+}
+
+// AcceptResponse is the waiver that was journalled.
+type AcceptResponse struct {
+	Waiver gitops.Waiver `json:"waiver"`
+	Ticket
+}
+
 // Shown is one attempt and its manifests, in which the data of Secrets is
 // masked.
 type Shown struct {
@@ -135,7 +153,8 @@ const (
 	pathResume   = "/v1/resume"
 	pathSuspend  = "/v1/suspend"
 	pathRemove   = "/v1/remove"
-	pathAccept   = "/v1/accept-identity"
+	pathAccept   = "/v1/accept"
+	pathIdentity = "/v1/accept-identity"
 	pathImport   = "/v1/import"
 	pathExport   = "/v1/export"
 	pathMetrics  = "/v1/metrics"
@@ -164,6 +183,7 @@ func Routes() []Route {
 		{Method: http.MethodPost, Path: pathSuspend, Access: Write, Timeout: short, handle: (*Server).suspend},
 		{Method: http.MethodPost, Path: pathRemove, Access: Write, Timeout: long, handle: (*Server).remove},
 		{Method: http.MethodPost, Path: pathAccept, Access: Write, Timeout: short, handle: (*Server).accept},
+		{Method: http.MethodPost, Path: pathIdentity, Access: Write, Timeout: short, handle: (*Server).acceptIdentity},
 		{Method: http.MethodPost, Path: pathImport, Access: Write, Timeout: longest, stream: (*Server).importBundle},
 		// Not for readers: a repository may hold what they may not see.
 		{Method: http.MethodPost, Path: pathExport, Access: Write, Timeout: longest, stream: (*Server).exportBundle},

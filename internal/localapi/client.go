@@ -125,9 +125,14 @@ func (c *Client) Remove(ctx context.Context, source string, r RemoveRequest) ([]
 	return ask[[]gitops.Change](ctx, c, http.MethodPost, pathRemove, query("source", source), r)
 }
 
+// Accept asks to waive the ancestry of one commit.
+func (c *Client) Accept(ctx context.Context, source string, r AcceptRequest) (AcceptResponse, error) {
+	return ask[AcceptResponse](ctx, c, http.MethodPost, pathAccept, query("source", source), r)
+}
+
 // AcceptIdentity asks to go on under the node's new name.
 func (c *Client) AcceptIdentity(ctx context.Context) error {
-	_, err := ask[struct{}](ctx, c, http.MethodPost, pathAccept, nil, nil)
+	_, err := ask[struct{}](ctx, c, http.MethodPost, pathIdentity, nil, nil)
 	return err
 }
 

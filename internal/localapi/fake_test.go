@@ -106,7 +106,11 @@ func (c *controller) Remove(_ context.Context, source string, r localapi.RemoveR
 	return nil, c.note("remove %s %t by %s", source, r.Prune, r.By)
 }
 
-func (c *controller) AcceptIdentity(context.Context) error { return c.note("accept") }
+func (c *controller) Accept(_ context.Context, source string, r localapi.AcceptRequest) (localapi.AcceptResponse, error) {
+	return localapi.AcceptResponse{Waiver: gitops.Waiver{By: r.By}}, c.note("accept %s %q because %q by %s", source, r.Revision, r.Reason, r.By)
+}
+
+func (c *controller) AcceptIdentity(context.Context) error { return c.note("accept identity") }
 
 func (c *controller) Import(_ context.Context, source, file string) (gitops.Imported, error) {
 	if c.taking != nil {

@@ -226,5 +226,21 @@ func (s *Server) remove(r *http.Request) (any, error) {
 }
 
 func (s *Server) accept(r *http.Request) (any, error) {
+	name, err := mustSource(r)
+	if err != nil {
+		return nil, err
+	}
+	request, err := readBody[AcceptRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(request.Reason) == "" || request.Revision == "" {
+		return nil, badRequest("the request names no revision or gives no reason")
+	}
+	request.By = by(r)
+	return s.cfg.Controller.Accept(r.Context(), name, request)
+}
+
+func (s *Server) acceptIdentity(r *http.Request) (any, error) {
 	return struct{}{}, s.cfg.Controller.AcceptIdentity(r.Context())
 }

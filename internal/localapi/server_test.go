@@ -45,7 +45,11 @@ func TestEveryRequestReachesTheController(t *testing.T) {
 		{"resume", func() error { _, err := client.Resume(ctx, "fleet"); return err }, []string{"resume fleet"}},
 		{"suspend", func() error { return client.Suspend(ctx, "fleet", localapi.SuspendRequest{Reason: "works"}) }, []string{`suspend fleet "works" by uid 0`}},
 		{"remove", func() error { _, err := client.Remove(ctx, "fleet", localapi.RemoveRequest{Prune: true}); return err }, []string{"remove fleet true by uid 0"}},
-		{"accept", func() error { return client.AcceptIdentity(ctx) }, []string{"accept"}},
+		{"accept", func() error {
+			_, err := client.Accept(ctx, "fleet", localapi.AcceptRequest{Revision: "3f2a1bc", Reason: "a rebuilt host"})
+			return err
+		}, []string{`accept fleet "3f2a1bc" because "a rebuilt host" by uid 0`}},
+		{"accept identity", func() error { return client.AcceptIdentity(ctx) }, []string{"accept identity"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := len(c.seen())
@@ -103,8 +107,8 @@ func TestOnlyRootMayWrite(t *testing.T) {
 			t.Errorf("%s reached the controller: %s", route.Path, c.seen()[before:])
 		}
 	}
-	if writes != 9 {
-		t.Errorf("%d routes need root, and there should be 9", writes)
+	if writes != 10 {
+		t.Errorf("%d routes need root, and there should be 10", writes)
 	}
 }
 
