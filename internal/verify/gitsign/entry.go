@@ -38,7 +38,7 @@ func (s Signature) logEntry(unsigned protocol.Attributes) (*rekor.TransparencyLo
 		return nil, fmt.Errorf("its log entry: %w", err)
 	}
 	var raw []byte
-	if rest, err := asn1.Unmarshal(value.FullBytes, &raw); err != nil || len(rest) > 0 {
+	if _, err := asn1.Unmarshal(value.FullBytes, &raw); err != nil {
 		return nil, errors.New("its log entry is not a string of bytes")
 	}
 	entry := &rekor.TransparencyLogEntry{}
