@@ -30,6 +30,9 @@ func (j *Journal) State(ctx context.Context, source string) (gitops.SourceState,
 		if s.Learned, err = readLearned(ctx, q, source); err != nil {
 			return err
 		}
+		if s.TrustLost, err = isLost(ctx, q, source); err != nil {
+			return err
+		}
 		if _, s.Waiver, err = newestWaiver(ctx, q, source); err != nil {
 			return err
 		}
