@@ -24,7 +24,6 @@ type place struct {
 	client *wire.Client
 	static *bundle.Mirror // nil for a Git server
 	came   func()         // bytes of a bundle came
-	used   time.Time      // when a call was over
 	// near is what was said of a ref that is missing: all names are asked for once.
 	near error
 }
