@@ -79,7 +79,7 @@ func newAuthorities(t *testing.T) *authorities {
 		`*@example.com cert-authority,namespaces="file" ` + a.forFile.line(),
 		`*@example.com cert-authority,valid-before="20260101" ` + a.past.line(),
 		`*@example.com cert-authority,valid-after="20270101" ` + a.soon.line(),
-		"*@example.com cert-authority " + a.rsa.line(),
+		"* cert-authority " + a.rsa.line(),
 		"*@example.com cert-authority " + a.short.line(),
 		"*@example.com cert-authority " + a.ancient.line(),
 		"*@example.com cert-authority " + a.tap.line(),
@@ -141,7 +141,11 @@ func TestCertificates(t *testing.T) {
 		{"DSA authority", gitops.WeakKey, by(a.ancient)},
 		{"host certificate", gitops.UnknownSigner, with(func(c *ssh.Certificate) { c.CertType = ssh.HostCert })},
 		{"certificate without principals", gitops.UnknownSigner, with(principals())},
-		{"certificate with an empty principal", gitops.UnknownSigner, with(principals(""))},
+		{"certificate with an empty principal", gitops.UnknownSigner, certificates(a, func() sign {
+			cert := blank(a.ann.PublicKey())
+			cert.ValidPrincipals = []string{""}
+			return under(a.rsa.certify(cert), a.ann.sign)
+		})},
 		{"certificate for somebody else", gitops.UnknownSigner, with(principals("ann@example.net", "Ann@EXAMPLE.com"))},
 		{"certificate for who is left out", gitops.UnknownSigner, with(principals("root@example.com"))},
 		{"certificate that ends now", gitops.KeyExpired, changing(
@@ -263,6 +267,11 @@ func TestCertificatesThatAreAccepted(t *testing.T) {
 			accept(t, a.world, head, c.signer, nil)
 		})
 	}
+	t.Run("principal with control characters", func(t *testing.T) {
+		cert := blank(a.ann.PublicKey())
+		cert.ValidPrincipals = []string{"\x1b[2J@example.com"}
+		accept(t, a.world, a.commit(under(a.ca.certify(cert), a.ann.sign), a.root), `\x1b[2J@example.com`, nil)
+	})
 	t.Run("ssh-keygen and git", func(t *testing.T) {
 		caLine, caFile := sshKeygen(t, "ed25519")
 		_, keyFile := sshKeygen(t, "ecdsa")
@@ -274,6 +283,23 @@ func TestCertificatesThatAreAccepted(t *testing.T) {
 		a.git("-c", "gpg.ssh.allowedSignersFile="+allowed, "verify-commit", string(head))
 		accept(t, a.world, head, "real@example.com", func(c *verify.Config) { c.AllowedSigners = allowed })
 	})
+}
+
+type renamed struct{ ssh.PublicKey }
+
+func (renamed) Type() string { return "ssh-new@example.com" }
+
+// What the library learns to read is not believed for that.
+func TestAuthorityOfAnotherKind(t *testing.T) {
+	ca := ed25519Key()
+	cert := ca.certify(blank(ed25519Key().PublicKey()))
+	if err := verify.Genuine(cert); err != nil {
+		t.Error(err)
+	}
+	cert.SignatureKey = renamed{ca.PublicKey()}
+	if err := verify.Genuine(cert); gitops.ReasonOf(err) != gitops.UnsupportedSig {
+		t.Errorf("%v, want UnsupportedSignature", err)
+	}
 }
 
 // A certificate is short-lived; what was let through under it stays.
@@ -297,9 +323,11 @@ func TestCertificateExpiresForNewCommitsOnly(t *testing.T) {
 
 func TestAuthoritiesInTrustFiles(t *testing.T) {
 	// trusted begins a repository whose trust file gives principals authorities
-	// in the place of their keys.
-	trusted := func(w *inband, ca map[string]string) {
-		text := w.trust(1, "")
+	// in the place of their keys, and protects what it says.
+	trusted := func(w *inband, ca map[string]string, protected string) {
+		text, rest, _ := strings.Cut(w.trust(1, ""), "protected:\n")
+		_, rest, _ = strings.Cut(rest, "refs:")
+		text += protected + "refs:" + rest
 		for name, entry := range ca {
 			text = strings.Replace(text, `"`+w.keys[name].line()+`"`, entry, 1)
 		}
@@ -315,27 +343,42 @@ func TestAuthoritiesInTrustFiles(t *testing.T) {
 	}
 	runRules(t, []rule{
 		{"certificate for another name than the principal's", gitops.UnknownSigner, func(w *inband, broken bool) offer {
-			trusted(w, map[string]string{"dan": line})
+			trusted(w, map[string]string{"dan": line}, "")
 			head := w.commitOf(named(w, "dan", either(broken, "dan2", "dan")), w.base, w.forMain(), w.root)
 			return offer{commit: onMain(head), blamed: head}
 		}},
 		{"authority of a principal that expired", gitops.KeyExpired, func(w *inband, broken bool) offer {
-			trusted(w, map[string]string{"dan": line + `], validBefore: "` + either(broken, "20260501", "20260701") + `", openpgp: [`})
+			trusted(w, map[string]string{"dan": line + `], validBefore: "` + either(broken, "20260501", "20260701") + `", openpgp: [`}, "")
 			head := w.commitOf(named(w, "dan", "dan"), w.base, w.forMain(), w.root)
 			return offer{commit: onMain(head), blamed: head}
 		}},
 		{"one authority for two who are counted", gitops.TrustFileRefused, func(w *inband, broken bool) offer {
-			trusted(w, map[string]string{either(broken, "alice", "erin"): line, either(broken, "bob", "dan"): line})
+			trusted(w, map[string]string{either(broken, "alice", "erin"): line, either(broken, "bob", "dan"): line}, "")
 			head := w.commitOf(either(broken, w.keys["dan"].sign, named(w, "dan", "dan")), w.base, w.forMain(), w.root)
 			return offer{commit: onMain(head), blamed: either(broken, w.root, head)}
 		}},
+		{"one authority for two of whom two have to approve", gitops.TrustFileRefused, func(w *inband, broken bool) offer {
+			trusted(w, map[string]string{"erin": line, "dan": line},
+				"protected: [{paths: [rbac/], by: [developer, root], approvals: "+either(broken, "2", "1")+"}]\n")
+			head := w.commitOf(named(w, "dan", "dan"), w.base, w.forMain(), w.root)
+			return offer{commit: onMain(head), blamed: either(broken, w.root, head)}
+		}},
+		{"one authority for two roots who have to agree", gitops.TrustFileRefused, func(w *inband, broken bool) offer {
+			trusted(w, map[string]string{"alice": line, "bob": line}, "")
+			if !broken {
+				w.base[trustYAML] = strings.Replace(w.base[trustYAML], "threshold: 2", "threshold: 1", 1)
+				w.root = w.commitOf(nil, w.base, "")
+			}
+			head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
+			return offer{commit: onMain(head), blamed: either(broken, w.root, head)}
+		}},
 		{"authority of one who is counted, and key of another", gitops.TrustFileRefused, func(w *inband, broken bool) offer {
-			trusted(w, map[string]string{"alice": line, "bob": either(broken, `"`+ca.line()+`"`, `"`+w.keys["bob"].line()+`"`)})
+			trusted(w, map[string]string{"alice": line, "bob": either(broken, `"`+ca.line()+`"`, `"`+w.keys["bob"].line()+`"`)}, "")
 			head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
 			return offer{commit: onMain(head), blamed: either(broken, w.root, head)}
 		}},
 		{"authority that the trust file revokes", gitops.KeyRevoked, func(w *inband, broken bool) offer {
-			trusted(w, map[string]string{"dan": line})
+			trusted(w, map[string]string{"dan": line}, "")
 			head := w.commitOf(named(w, "dan", "dan"), w.base, w.forMain(), w.root)
 			w.revoke(either(broken, ca, w.keys["erin"]).fingerprint(), "alice", "bob")
 			return offer{commit: onMain(head), blamed: head}

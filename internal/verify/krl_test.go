@@ -200,6 +200,30 @@ func serials(numbers ...uint64) (out []byte) {
 	return out
 }
 
+// Runs of serials may lie in each other, in any order.
+func TestSerialsThatOverlap(t *testing.T) {
+	s := newSuspects(t)
+	of := func(parts ...[]byte) []byte {
+		return krlOf(part(1, field(s.ca.PublicKey().Marshal()), field(nil), bytes.Join(parts, nil)))
+	}
+	for name, list := range map[string][]byte{
+		"runs within a run":   of(part(0x21, serials(1, 100)), part(0x20, serials(2, 3, 4, 7, 8)), part(0x21, serials(7, 9))),
+		"the widest one last": of(part(0x20, serials(9, 8, 7, 63)), part(0x21, serials(2, 64))),
+		"runs that cross":     of(part(0x21, serials(8, 64)), part(0x21, serials(2, 9)), part(0x21, serials(64, 1000))),
+		"bitmap within a run": of(part(0x22, serials(2), field([]byte{0x55, 0x55})), part(0x21, serials(3, 8))),
+	} {
+		theirs, ok := s.asked(list)
+		if !ok {
+			t.Fatalf("%s: ssh-keygen cannot read it", name)
+		}
+		for _, suspect := range s.names {
+			if ours, err := verify.Revokes(list, s.keys[suspect]); err != nil || ours != theirs[suspect] {
+				t.Errorf("%s, %s: revoked is %v, %v; ssh-keygen says %v", name, suspect, ours, err, theirs[suspect])
+			}
+		}
+	}
+}
+
 func TestListsThatAreRefused(t *testing.T) {
 	key := ed25519Key()
 	blob := key.PublicKey().Marshal()
