@@ -222,7 +222,16 @@ func isLost(ctx context.Context, q querier, source string) (lost bool, err error
 
 // foundTrust takes back that trust was lost, once something was accepted.
 func foundTrust(ctx context.Context, tx *sql.Tx, source string) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM meta WHERE name = ?1 || '/' || ?2
-		OR name = ?1 AND NOT EXISTS (SELECT 1 FROM sources WHERE accepted IS NULL)`, trustLost, source)
+	if err := setFound(ctx, tx, source); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM meta WHERE name = ? AND NOT EXISTS
+		(SELECT 1 FROM sources WHERE accepted IS NULL)`, trustLost)
+	return err
+}
+
+// setFound takes it back for a source that was said to have lost its own.
+func setFound(ctx context.Context, tx *sql.Tx, source string) error {
+	_, err := tx.ExecContext(ctx, "DELETE FROM meta WHERE name = ?", trustLost+"/"+source)
 	return err
 }

@@ -137,6 +137,12 @@ func TestTrustCanBeLostForOneSource(t *testing.T) {
 	if !state(t, j).TrustLost || must(j.State(t.Context(), "base"))(t).TrustLost {
 		t.Error("it is lost for fleet alone")
 	}
+	check(t, j.Configure(t.Context(), "fleet", "orphan"))
+	check(t, j.Remove(t.Context(), "fleet"))
+	if state(t, j).TrustLost {
+		t.Error("still lost after root forgot the source")
+	}
+	check(t, j.LoseTrust(t.Context(), "fleet"))
 	check(t, j.Accept(t.Context(), "fleet", gitops.At{Revision: revision("a")}, false))
 	if state(t, j).TrustLost {
 		t.Error("still lost after root's accept")

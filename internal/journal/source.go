@@ -77,6 +77,9 @@ func (j *Journal) Remove(ctx context.Context, source string) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM sources WHERE name = ?", source); err != nil {
 			return err
 		}
+		if err := setFound(ctx, tx, source); err != nil {
+			return err
+		}
 		return dropUnusedObjects(ctx, tx)
 	})
 }
