@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// pullReasons are the reasons of the source's group for pull, in its order.
-func pullReasons(t *testing.T, file string) []string {
+// reasonsOf are the reasons of one group of the source, in its order.
+func reasonsOf(t *testing.T, file, group string) []string {
 	t.Helper()
 	syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 	if err != nil {
@@ -25,11 +25,11 @@ func pullReasons(t *testing.T, file string) []string {
 	}
 	var reasons []string
 	for _, decl := range syntax.Decls {
-		group, ok := decl.(*ast.GenDecl)
-		if !ok || group.Doc.Text() != "Pull.\n" {
+		constants, ok := decl.(*ast.GenDecl)
+		if !ok || constants.Doc.Text() != group+"\n" {
 			continue
 		}
-		for _, spec := range group.Specs {
+		for _, spec := range constants.Specs {
 			for _, value := range spec.(*ast.ValueSpec).Values {
 				reason, err := strconv.Unquote(value.(*ast.BasicLit).Value)
 				if err != nil {
@@ -53,7 +53,7 @@ func explained(page string) []string {
 }
 
 func TestLinkPageExplainsEveryReason(t *testing.T) {
-	want := pullReasons(t, filepath.Join(root, "internal/gitops/reason.go"))
+	want := reasonsOf(t, filepath.Join(root, "internal/gitops/reason.go"), "Pull.")
 	if len(want) < 20 || !slices.Contains(want, "ObjectExceedsLink") {
 		t.Fatalf("the reasons of pull were not found: %v", want)
 	}

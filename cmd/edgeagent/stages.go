@@ -37,6 +37,7 @@ func (d *daemon) build(ctx context.Context, cfg config.Config) (*agent.Agent, er
 		Watch:   cluster.Changes,
 
 		AcceptWriter: cluster.AcceptWriter,
+		Marked:       cluster.Marked,
 		Release:      d.objects.Remove,
 		ImportDir:    filepath.Join(cfg.StateDir, "import"),
 
@@ -63,7 +64,7 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 		Health:   agent.HealthLimits{Timeout: s.Health.Timeout, Stable: s.Health.Stable},
 		Guard:    s.PrunePolicy.Guard(),
 
-		MaxStaleness: s.Staleness(),
+		MaxStaleness: s.Staleness(), Unverified: s.Trust.Mode == config.TrustNone,
 	}
 	introduction, err := d.introduction(ctx, s)
 	if err != nil {

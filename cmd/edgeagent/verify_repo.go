@@ -35,7 +35,7 @@ func (v *verifyHere) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&v.trust.OpenPGPKeys, "openpgp-keys", "", "with --repo: trust.openpgpKeys")
 	cmd.Flags().StringVar(&v.trust.Revoked, "revoked", "", "with --repo: trust.revoked")
 	cmd.Flags().StringVar(&v.trust.Roots, "roots", "", "with --repo: trust.threshold.roots")
-	cmd.Flags().IntVar(&v.trust.RootThreshold, "threshold", 0, "with --repo: trust.threshold.count (default all in --roots)")
+	cmd.Flags().IntVar(&v.trust.RootThreshold, "threshold", 0, "with --roots: trust.threshold.count")
 }
 
 // decide asks the same questions as a node, of the objects that are here.
@@ -44,8 +44,10 @@ func (v *verifyHere) decide(ctx context.Context, a *app, revision string) ([]git
 	if err != nil {
 		return nil, err
 	}
-	cfg := v.trust
-	ref := v.ref
+	cfg, ref := v.trust, v.ref
+	if (cfg.Roots == "") != (cfg.RootThreshold == 0) {
+		return nil, usageError("--roots and --threshold belong together")
+	}
 	if v.config != "" {
 		var named string
 		if cfg, named, err = v.fromConfig(); err != nil {
@@ -125,5 +127,6 @@ func trustOf(s config.Source) verify.Config {
 	return verify.Config{
 		Source: s.Name, Mode: s.Trust.Mode, Introduction: s.Trust.Introduction, Insecure: s.Insecure,
 		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Sigstore: verify.SigstoreConfig(s.Trust.Sigstore), Revoked: s.Trust.Revoked,
+		Roots: s.Trust.Threshold.Roots, RootThreshold: s.Trust.Threshold.Count,
 	}
 }

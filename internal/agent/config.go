@@ -24,6 +24,9 @@ type Config struct {
 	// AcceptWriter has the cluster take what a former name of this node wrote
 	// for ours; nil when the cluster knows no names.
 	AcceptWriter func(name string)
+	// Marked reports whether the cluster holds what this node applied of a source
+	// before; nil when the cluster knows no sources.
+	Marked func(ctx context.Context, source string) (bool, error)
 	// Release drops the Git objects of a source that is forgotten; nil keeps them.
 	Release func(ctx context.Context, source string) error
 	// ImportDir is the folder whose bundles are taken in, "" for none.
@@ -58,6 +61,8 @@ type SourceConfig struct {
 	Rollback RollbackMode
 	Health   HealthLimits
 	Guard    gitops.PruneGuard
+	// Unverified is set where the trust mode is none: there is no trust to lose.
+	Unverified bool
 	// MaxStaleness is how old the newest sign of life may be, 0 for any age.
 	MaxStaleness time.Duration
 

@@ -49,6 +49,10 @@ func (s *source) cycle(ctx context.Context) (again bool) {
 		return s.outOfReach(ctx, err)
 	}
 	s.view.clusterAnswered(caps, s.now())
+	if s.unasked && s.away > 0 {
+		s.unasked, s.away, s.pollNow = false, 0, true
+		return true // the decision waited for the cluster
+	}
 	before := s.away
 	again = s.converge(ctx, state, caps)
 	if s.away == before {

@@ -100,6 +100,8 @@ type Records interface {
 	Refuse(ctx context.Context, source string, r gitops.Refusal) error
 	// Learn adds what signed statements say; nothing is ever taken away.
 	Learn(ctx context.Context, source string, more gitops.Learned) error
+	// LoseTrust records that something was accepted once that nobody knows now.
+	LoseTrust(ctx context.Context, source string) error
 	Owned(ctx context.Context, source string) (gitops.Inventory, error)
 	Record(ctx context.Context, source string, items []gitops.Item) error
 	Manifests(ctx context.Context, source, digest string) (gitops.Manifests, error)

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -46,7 +47,7 @@ func (s *source) poll(ctx context.Context, state gitops.SourceState) {
 	case err != nil && comesLater(err):
 		s.postponed(s.view.pullLater, err)
 		s.view.pullPostponed(err)
-	case gitops.ReasonOf(err) == gitops.ClockUntrusted || gitops.ReasonOf(err) == gitops.TrustStateLost:
+	case nodesDoing(err):
 		s.view.undecided = err
 	case err != nil && (isShutdown(ctx, err) || noDecision(err)):
 		s.view.pullFailed(err) // an object is missing or damaged: not the commit's fault
@@ -88,6 +89,13 @@ func (s *source) noteLink(ctx context.Context) {
 	if err := s.journal().SetLink(ctx, s.cfg.Name, day); err != nil {
 		s.log.Warn("note the bytes of the link", "err", err)
 	}
+}
+
+// nodesDoing reports what keeps the node itself from deciding, whatever the
+// source shows.
+func nodesDoing(err error) bool {
+	_, ok := errors.AsType[unmarked](err)
+	return ok || gitops.ReasonOf(err) == gitops.ClockUntrusted || gitops.ReasonOf(err) == gitops.TrustStateLost
 }
 
 // deleted tells a ref that was there before and is gone from one that was never

@@ -56,6 +56,7 @@ type source struct {
 	fullPass time.Time // when every object is sent again
 	reloaded int64     // of reloads, those that decisions were made anew after
 	judged   ground
+	unasked  bool // the cluster could not be asked what it holds
 	seen     sighting
 	began    time.Time
 }

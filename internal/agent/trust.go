@@ -28,11 +28,11 @@ func (u undecided) Unwrap() error { return u.cause }
 // noDecision reports errors that say nothing about the commit.
 func noDecision(err error) bool {
 	switch gitops.ReasonOf(err) {
-	case gitops.Incomplete, gitops.StoreFailed, gitops.Corrupt, gitops.JournalFailed, gitops.ClockUntrusted, gitops.TrustStateLost, "":
+	case gitops.Incomplete, gitops.StoreFailed, gitops.Corrupt, gitops.JournalFailed, "":
 		return true
 	}
 	_, ok := errors.AsType[undecided](err)
-	return ok
+	return ok || nodesDoing(err)
 }
 
 // verify has the trust rules judge a commit, wherever it came from. What the
@@ -59,6 +59,9 @@ func (s *source) verify(ctx context.Context, state gitops.SourceState, commit gi
 }
 
 func (s *source) decide(ctx context.Context, state gitops.SourceState, commit gitops.Commit) (verify.Commit, error) {
+	if err := s.mayBegin(ctx, state, commit); err != nil {
+		return verify.Commit{}, err
+	}
 	err := s.learn(ctx, state, commit)
 	if reason := gitops.ReasonOf(err); reason == gitops.Incomplete || reason == gitops.JournalFailed {
 		return verify.Commit{}, err

@@ -31,6 +31,8 @@ type SourceState struct {
 	AllowPrune int
 	// Learned is what signed statements told about the source.
 	Learned Learned
+	// TrustLost says that something was accepted once, and that nobody knows what.
+	TrustLost bool
 	// Waiver is the newest one that root gave, used or not.
 	Waiver *Waiver
 }

@@ -60,6 +60,9 @@ func (j *Journal) Accept(ctx context.Context, source string, at gitops.At, uncha
 		if err := learn(ctx, tx, source, gitops.Learned{TrustVersion: r.Accepted.TrustVersion}); err != nil {
 			return err
 		}
+		if err := foundTrust(ctx, tx, source); err != nil {
+			return err
+		}
 		if err := j.useWaiver(ctx, tx, source, from, r.Accepted.Revision.Hash()); err != nil {
 			return err
 		}

@@ -49,6 +49,7 @@ type Journal struct {
 	dirty  bool
 	closed bool
 	link   linkDays // noted and not on disk yet
+	slots  slots
 }
 
 // Open opens the journal in dir, making it when there is none, and keeps every
@@ -144,10 +145,11 @@ func (j *Journal) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	j.db = db
+	j.db, j.slots = db, readSlots(j.dir)
 	if err := j.unlock(ctx); err != nil {
 		return err
 	}
+	j.saveSlots(ctx)
 	return j.fillBallast(ctx)
 }
 
@@ -184,7 +186,12 @@ func (j *Journal) unlock(ctx context.Context) error {
 	if v.id == id {
 		return nil
 	}
-	return j.transact(ctx, func(ctx context.Context, tx *sql.Tx) error { return setMeta(ctx, tx, "key", v.id) })
+	return j.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := setMeta(ctx, tx, "key", v.id); err != nil || id != "" {
+			return err
+		}
+		return j.recover(ctx, tx) // the journal is new
+	})
 }
 
 // keyLost marks the one failure besides corruption that a rebuild answers.

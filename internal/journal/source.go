@@ -30,6 +30,9 @@ func (j *Journal) State(ctx context.Context, source string) (gitops.SourceState,
 		if s.Learned, err = readLearned(ctx, q, source); err != nil {
 			return err
 		}
+		if s.TrustLost, err = isLost(ctx, q, source); err != nil {
+			return err
+		}
 		if _, s.Waiver, err = newestWaiver(ctx, q, source); err != nil {
 			return err
 		}
@@ -72,6 +75,9 @@ func (j *Journal) Remove(ctx context.Context, source string) error {
 		return there, err
 	}, func(ctx context.Context, tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM sources WHERE name = ?", source); err != nil {
+			return err
+		}
+		if err := setFound(ctx, tx, source); err != nil {
 			return err
 		}
 		return dropUnusedObjects(ctx, tx)

@@ -135,6 +135,7 @@ func (j *Journal) transact(ctx context.Context, fn func(ctx context.Context, tx 
 	j.dirty = true
 	clear(j.link)
 	j.at("committed")
+	j.saveSlots(ctx)
 	return nil
 }
 

@@ -46,24 +46,15 @@ func (s *Source) newFetch(ctx context.Context, p *place) *fetch {
 	f.open, f.link, f.cut = budget, link, cut
 	f.stop = []func(){stop, func() { cut(context.Canceled) }}
 	s.cut.Store(&f.cut)
-	if time.Since(p.used) > conversation {
-		p.client.End()
-	}
 	p.came = func() { f.progress = true }
 	return f
 }
 
-// conversation is how long a connection that serves one conversation only (SSH)
-// is good for the next call: when something came, more of it is asked for at once.
-const conversation = 5 * time.Second
-
-// end closes the conversation, unless the next call goes on with it.
+// end closes the conversation. The client keeps the connection for a while.
 func (f *fetch) end() {
 	f.s.cut.Store(nil)
 	f.p.came = nil
-	if f.p.used = time.Now(); !f.progress {
-		f.p.client.End()
-	}
+	f.p.client.End()
 	for _, stop := range f.stop {
 		stop()
 	}

@@ -13,6 +13,11 @@ import (
 	"github.com/edgeagent/edgeagent/internal/pull/wire"
 )
 
+// agentName is what servers are told. Some answer Git only to a name that
+// begins with git/. The version is left out: it would be paid for with every
+// poll, eleven kilobytes a day.
+const agentName = "git/edgeagent"
+
 // returnAfter is how long a mirror is preferred before the source's own URL is
 // tried first again.
 const returnAfter = 10 * time.Minute
@@ -24,7 +29,6 @@ type place struct {
 	client *wire.Client
 	static *bundle.Mirror // nil for a Git server
 	came   func()         // bytes of a bundle came
-	used   time.Time      // when a call was over
 	// near is what was said of a ref that is missing: all names are asked for once.
 	near error
 }
@@ -60,7 +64,7 @@ func (s *Source) open() ([]*place, error) {
 		client, err := wire.Open(wire.Config{
 			Place: at, Own: belongs, Auth: auth, Proxy: proxy, Limits: s.cfg.Limits,
 			Timeout: s.cfg.Timeout, IdleConn: 2 * s.cfg.Interval, Meter: s.ledger.meter,
-			Agent: "git/2.0-edgeagent-" + s.cfg.Version, Now: s.cfg.Now, Cache: s.cfg.abilitiesFile(at),
+			Agent: agentName, Now: s.cfg.Now, Cache: s.cfg.abilitiesFile(at),
 		})
 		if err != nil {
 			return nil, err

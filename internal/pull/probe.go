@@ -32,7 +32,7 @@ func Probe(ctx context.Context, cfg Config) ([]Probed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder to probe with: %v", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	cfg.RuntimeDir, cfg.StateDir = "", dir
 	s, err := New(cfg, nil)
 	if err != nil {

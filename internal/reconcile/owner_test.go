@@ -172,6 +172,35 @@ func TestParentNamesNewKindsBeforeTheFirstWrite(t *testing.T) {
 	}
 }
 
+// What a node applied marks the cluster, for it and for nobody else.
+func TestTheClusterIsMarkedByItsWriter(t *testing.T) {
+	s := newSite(t)
+	marked := func(c *reconcile.Cluster) bool {
+		t.Helper()
+		found, err := c.Marked(t.Context(), s.source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if marked(s.c) {
+		t.Error("marked before anything was applied")
+	}
+	s.mustConverge(s.want(configMap("a", "1")))
+	if !marked(s.c) {
+		t.Error("not marked after an attempt")
+	}
+	if marked(newCluster(t, reconcile.Config{Kubeconfig: agentKubeconfig, Node: "node-2", Version: s.version})) {
+		t.Error("marked for a node that wrote nothing")
+	}
+	if err := s.c.Orphan(t.Context(), s.source, s.owned); err != nil {
+		t.Fatal(err)
+	}
+	if marked(s.c) {
+		t.Error("marked after everything was let go")
+	}
+}
+
 func TestSecondWriterIsForeign(t *testing.T) {
 	s := newSite(t)
 	want := s.want(configMap("a", "1"))

@@ -76,6 +76,16 @@ func (c *Cluster) parent(ctx context.Context, source string) (parent corev1.Conf
 	return parent, true, nil
 }
 
+// Marked reports whether the cluster holds what this node applied of a source.
+// It is a hint, never a proof: whoever may write ConfigMaps can make it.
+func (c *Cluster) Marked(ctx context.Context, source string) (bool, error) {
+	_, found, err := c.parent(ctx, source)
+	if gitops.ReasonOf(err) == gitops.ForeignWriter {
+		return false, nil // and nothing will be written
+	}
+	return found, err
+}
+
 // AcceptWriter makes the cluster take what a former name of this node wrote for
 // ours: a person said that the node was renamed. The parent names the new one
 // from its next write on.

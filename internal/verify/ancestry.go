@@ -43,6 +43,9 @@ func (x *examination) descends(ctx context.Context) error {
 	if x.history == nil {
 		return nil
 	}
+	if x.unjudged != nil && x.history.reached(x.accepted) {
+		return x.unjudged
+	}
 	start := x.v.start
 	if x.accepted != "" && !x.history.reached(x.accepted) {
 		err := x.leftBehind(ctx)
@@ -103,8 +106,8 @@ func (x *examination) leftBehind(ctx context.Context) error {
 		return err
 	}
 	back, err := x.v.isAncestor(ctx, x.head(), x.accepted)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err != nil && !refused(err) && !lost(err) {
+		return err
 	}
 	if err == nil && back {
 		return rolledBack(x.head(), x.accepted)
@@ -122,7 +125,7 @@ func (x *examination) stands(ctx context.Context) error {
 		return nil
 	}
 	for _, s := range x.sealed {
-		if ok, err := x.v.isAncestor(ctx, x.accepted, s); ok || ctx.Err() != nil {
+		if ok, err := x.v.isAncestor(ctx, x.accepted, s); ok || err != nil && !lost(err) {
 			return err
 		}
 	}
@@ -131,17 +134,28 @@ func (x *examination) stands(ctx context.Context) error {
 			return nil
 		}
 		raw, err := parseIn(ctx, x.objects, x.accepted)
-		if err != nil {
+		switch {
+		case refused(err):
 			return nil // it was let through before; ancestry will tell
+		case lost(err):
+			x.unjudged = err
+			return nil
+		case err != nil:
+			return err
 		}
 		under, err := x.authorities(ctx, x.accepted, raw)
 		if err != nil {
 			return err
 		}
-		if _, err = x.signerUnder(ctx, x.accepted, raw, under[0]); gitops.ReasonOf(err) != gitops.KeyRevoked || len(raw.parents) == 0 {
+		_, err = x.signerUnder(ctx, x.accepted, raw, under[0])
+		switch {
+		case gitops.ReasonOf(err) == gitops.KeyRevoked && len(raw.parents) > 0:
+			x.accepted = raw.parents[0]
+		case refused(err), lost(err):
 			return nil
+		default:
+			return err
 		}
-		x.accepted = raw.parents[0]
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ const verifyRequired = "verify-required"
 // userVerified is the flag in a security key's signature that says so.
 const userVerified = 4
 
-// farthest is the end of the year 9999, for times that are no real ones.
+// farthest is the end of the year 9999, for times that are no real ones: the
+// one, too, that stands for no end.
 const farthest = 253402300799
 
 // plainKey is the key that signs: a certificate's own, or the key itself.
@@ -105,13 +106,14 @@ func usable(what, by string, cert *ssh.Certificate, sig *ssh.Signature, at momen
 			return refusal(gitops.UnsupportedSig, "have a certificate made without it",
 				"%s is signed by %s, which is restricted by %s: no commit can be held to that", what, by, quoted(option))
 		}
-		if !isSecurityKey(cert.Key.Type()) || len(sig.Rest) == 0 || sig.Rest[0]&userVerified == 0 {
+		// Only the signature of a security key has more than the mathematics.
+		if len(sig.Rest) == 0 || sig.Rest[0]&userVerified == 0 {
 			return refusal(gitops.BadSignature, "sign with the PIN or fingerprint of the security key",
 				"%s is signed by %s, which wants %s, and the signature does not say that the person was verified", what, by, verifyRequired)
 		}
 	}
 	// The last second of a certificate is the one before its end.
-	if end := certTime(cert.ValidBefore); cert.ValidBefore != ssh.CertTimeInfinity && at.past(end.Add(-time.Nanosecond)) {
+	if end := certTime(cert.ValidBefore); at.past(end.Add(-time.Nanosecond)) {
 		return refusal(gitops.KeyExpired, "have the commit signed under a certificate that is valid",
 			"%s is signed by %s, which is valid until %s; it is %s", what, by, show(end), show(at.now))
 	}

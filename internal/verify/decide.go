@@ -66,6 +66,7 @@ func (v *Verifier) Again(ctx context.Context, rev gitops.Revision) (Commit, erro
 	if err != nil {
 		return Commit{}, err
 	}
+	x.again = true
 	if x.noTag = v.cfg.TagOf == nil; !x.noTag && v.cfg.Mode == ModeTag {
 		if x.commit.Tag, err = v.cfg.TagOf(ctx, rev); err != nil {
 			return Commit{}, err
@@ -255,7 +256,7 @@ func (x *examination) signerUnder(ctx context.Context, id gitops.Hash, raw rawCo
 		return p.check(s, at, x.revoked, roleDeveloper, roleRoot)
 	}
 	who, err := p.check(s, at, x.revoked, roleDeveloper, roleRoot, roleMerger)
-	if err == nil && who.role == roleMerger {
+	if err == nil && who.role == roleMerger && !x.again {
 		err = x.merges(ctx, id, raw, p)
 	}
 	return who, err

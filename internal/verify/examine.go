@@ -19,9 +19,18 @@ type examination struct {
 	from     gitops.Hash // what was accepted, although a key that signed it may be revoked now
 	at       moment
 	history  *history // nil when trust begins with the head
+	// again is set for a revision that was let through before. What others had to
+	// say was said then: that it is not shown any more takes nothing back.
+	again bool
 	// noTag is set for a revision that is verified again and whose tag object
 	// nobody can name: the commit's own signature has to do then.
 	noTag bool
+
+	// unread is why something that may revoke a key could not be read. It may be
+	// there a moment later: what was judged without it is not let through.
+	unread error
+	// unjudged is why it is not known whether the accepted commit still stands.
+	unjudged error
 
 	node       *policy // the node's own files
 	revoked    revocations

@@ -68,7 +68,16 @@ func Revokes(list []byte, key ssh.PublicKey) (bool, error) {
 }
 
 // RevokedLines is a list as it is remembered.
-func RevokedLines(list []byte) []string { return revokedLines(list) }
+func RevokedLines(data []byte) []string {
+	list, err := parseRevoked("revoked", data)
+	if err != nil {
+		return nil
+	}
+	return revokedLines(data, list)
+}
+
+// Genuine checks who made a certificate.
+func Genuine(cert *ssh.Certificate) error { return genuine("it", cert) }
 
 // Collides reports whether the hash that names objects sees a collision in data.
 func Collides(data []byte) bool {

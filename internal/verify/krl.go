@@ -50,11 +50,11 @@ type revokedCertificates struct {
 // span is the serials from lo to hi, both of them included.
 type span struct{ lo, hi uint64 }
 
-// has reports whether a serial is revoked. Zero is what certificates have that
-// were given none: it names no single one.
+// has reports whether a serial is revoked. Zero never is: it is what
+// certificates have that were given none, and names no single one.
 func (r *revokedCertificates) has(serial uint64) bool {
 	i := sort.Search(len(r.serials), func(i int) bool { return r.serials[i].hi >= serial })
-	return serial != 0 && i < len(r.serials) && r.serials[i].lo <= serial
+	return i < len(r.serials) && r.serials[i].lo <= serial
 }
 
 // settle sorts the serials and joins what overlaps, so that has may search.

@@ -49,6 +49,9 @@ func (x *examination) approved(ctx context.Context, id gitops.Hash, raw rawCommi
 	if len(names) >= guard.Approvals {
 		return nil
 	}
+	if ok, err := x.settled(ctx, p, id, first(raw.parents), guard.roles()...); ok || err != nil {
+		return err
+	}
 	return refusal(gitops.NotApproved,
 		fmt.Sprintf("have it approved with edgeagent approve %s by %d more of: %s", id.Short(), guard.Approvals-len(names), strings.Join(p.members(guard.roles(), names), ", ")),
 		"commit %s changes %s, which %s protects: %d of %d signed or approved it%s",

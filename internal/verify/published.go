@@ -71,8 +71,13 @@ func (x *examination) inForce(ctx context.Context) (*policy, error) {
 	}
 	// An introduction that is not there is one of another repository: no head
 	// descends from it, and that is what is said then.
-	if _, err := object(ctx, x.objects, x.v.start, gitops.CommitObject); gitops.ReasonOf(err) == gitops.Incomplete {
+	_, err := object(ctx, x.objects, x.v.start, gitops.CommitObject)
+	if gitops.ReasonOf(err) == gitops.Incomplete {
+		x.unread = err
 		return x.node, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	return x.policyOf(ctx, x.v.start)
 }
@@ -175,7 +180,7 @@ func (x *examination) addRevoked(ctx context.Context, s statement) error {
 		return unreadable(err)
 	}
 	x.revoked = append(x.revoked, list)
-	for _, line := range revokedLines(raw) {
+	for _, line := range revokedLines(raw, list) {
 		if !slices.Contains(x.published.Revoked, line) {
 			x.published.Revoked = append(x.published.Revoked, line)
 		}

@@ -40,6 +40,9 @@ func (x *examination) commitOf(ctx context.Context, j judgement) (Commit, error)
 	if err != nil {
 		return Commit{}, err
 	}
+	if x.unread != nil {
+		return Commit{}, x.unread
+	}
 	out.trustVersion = after.file.Version
 	for _, p := range j.under {
 		for _, g := range p.file.Protected {

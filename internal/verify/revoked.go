@@ -71,10 +71,10 @@ func (r revokedKeys) addText(data []byte) error {
 // isKRL tells a binary list from text.
 func isKRL(data []byte) bool { return bytes.HasPrefix(data, []byte(krlMagic[:6])) }
 
-// revokedLines is a list as lines of text, one entry a line.
-func revokedLines(data []byte) []string {
+// revokedLines is a list as lines of text.
+func revokedLines(data []byte, list revokedKeys) []string {
 	if isKRL(data) {
-		return []string{krlLine + base64.StdEncoding.EncodeToString(data)}
+		return krlLines(data, list)
 	}
 	var out []string
 	for line := range strings.Lines(string(data)) {
@@ -232,14 +232,14 @@ func (x *examination) readRevocations(ctx context.Context) error {
 			continue
 		}
 		p, err := x.policyOf(ctx, id)
-		if err != nil && (id == x.head() || refused(err)) && ctx.Err() == nil {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if p.inBand() {
+		switch {
+		case err == nil && p.inBand():
 			x.revoked = append(x.revoked, p.revoked)
+		case err == nil, refused(err):
+		case id == x.head() && lost(err):
+			x.unread = err
+		default:
+			return err
 		}
 	}
 	return nil

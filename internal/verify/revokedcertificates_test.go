@@ -5,6 +5,9 @@ package verify_test
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,4 +91,34 @@ func TestPublishedRevocationLists(t *testing.T) {
 			}}
 		}},
 	})
+}
+
+// A list that says again what others said before adds only what is new to what
+// a node remembers.
+func TestListsAreRememberedOnce(t *testing.T) {
+	s := newSuspects(t)
+	ca := []string{"-s", filepath.Join(s.dir, "ca")}
+	said := "serial: 2\nserial: 1000-1063\nid: laptop\nkey: " + s.other.line() + "\nsha1: " + s.ann.line() + "\n"
+	before := verify.RevokedLines(s.list(said, ca...))
+	after := verify.RevokedLines(s.list(said+"serial: 7\nid: desktop\n", append(ca, "-z", "2")...))
+	if len(before) != 5 || len(after) != 7 {
+		t.Errorf("%d lines, and then %d: %q", len(before), len(after), after)
+	}
+	for _, line := range before {
+		if !slices.Contains(after, line) {
+			t.Errorf("%s is remembered in another way", line)
+		}
+	}
+	var many strings.Builder
+	for serial := range 5000 {
+		fmt.Fprintf(&many, "serial: %d\n", 1000*serial+1)
+	}
+	list := s.list(many.String(), ca...)
+	lines := verify.RevokedLines(list)
+	if len(lines) != 1 || len(lines[0]) > 2*len(list) {
+		t.Errorf("a long list makes %d lines", len(lines))
+	}
+	if revoked, err := verify.Revokes([]byte(lines[0]), s.keys["serial-1"]); err != nil || !revoked {
+		t.Errorf("serial 1 is not revoked, %v", err)
+	}
 }

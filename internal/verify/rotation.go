@@ -79,6 +79,9 @@ func (x *examination) signedByRoots(ctx context.Context, id gitops.Hash, raw raw
 		return err
 	}
 	if len(names) < need {
+		if ok, err := x.settled(ctx, p, id, first(raw.parents), roleRoot); ok || err != nil {
+			return err
+		}
 		return refusal(gitops.NotApproved, fmt.Sprintf("have %d more of the roots approve it with edgeagent approve %s", need-len(names), id.Short()),
 			"commit %s changes %s: %d of %d roots of %s (%s) signed or approved it%s", id.Short(), trustPath, len(names), need, of, p.name, listed(names))
 	}

@@ -156,10 +156,7 @@ func (x *examination) approvals(ctx context.Context, p *policy, c gitops.Hash, f
 	}
 	var names []string
 	for _, s := range all {
-		if s.raw.kind != gitops.CommitObject || s.raw.object != c || !s.says(map[string]string{
-			statementHeader: kindApproval, "Introduction": string(x.introduction()), "Ref": x.commit.FullRef,
-			"From": string(orNone(from)), "To": string(c),
-		}) {
+		if !x.approves(s, c, from) {
 			continue
 		}
 		who, err := p.check(s.signed(), x.moment(c), x.revoked, roles...)
@@ -168,6 +165,42 @@ func (x *examination) approvals(ctx context.Context, p *policy, c gitops.Hash, f
 		}
 	}
 	return names, nil
+}
+
+// approves reports whether a statement is an approval of a commit for the
+// examined ref. Of a revision that is judged again only the short name is known.
+func (x *examination) approves(s statement, c, from gitops.Hash) bool {
+	ref := x.commit.FullRef
+	if ref == "" {
+		for _, full := range []string{"refs/heads/", "refs/tags/"} {
+			if said := full + x.commit.Revision.Ref(); s.fields["Ref"] == said {
+				ref = said
+			}
+		}
+	}
+	return s.raw.kind == gitops.CommitObject && s.raw.object == c && s.says(map[string]string{
+		statementHeader: kindApproval, "Introduction": string(x.introduction()), "Ref": ref,
+		"From": string(orNone(from)), "To": string(c),
+	})
+}
+
+// settled reports whether a commit that is judged again had its approvals when
+// it was let through. A host that stops showing one takes nothing back; that the
+// key of one was revoked since does.
+func (x *examination) settled(ctx context.Context, p *policy, c, from gitops.Hash, roles ...string) (bool, error) {
+	if !x.again {
+		return false, nil
+	}
+	all, err := x.statements(ctx, approvalRefs+string(c)+"/")
+	for _, s := range all {
+		if !x.approves(s, c, from) {
+			continue
+		}
+		if _, err := p.check(s.signed(), x.moment(c), x.revoked, roles...); gitops.ReasonOf(err) == gitops.KeyRevoked {
+			return false, nil
+		}
+	}
+	return err == nil, err
 }
 
 // carried are the refs below refs/edgeagent/ that came with the source.

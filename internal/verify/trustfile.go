@@ -192,9 +192,11 @@ func (p Protection) roles() []string {
 	return p.By
 }
 
-// counts reports whether principals of a role are counted anywhere.
+// counts reports whether it matters how many principals of a role agree.
 func (f TrustFile) counts(role string) bool {
-	return role == roleRoot || slices.ContainsFunc(f.Protected, func(p Protection) bool { return slices.Contains(p.roles(), role) })
+	return role == roleRoot && f.Roles[roleRoot].Threshold > 1 || slices.ContainsFunc(f.Protected, func(p Protection) bool {
+		return p.Approvals > 1 && slices.Contains(p.roles(), role)
+	})
 }
 
 func (f TrustFile) knownRoles(at string, roles []string) error {

@@ -135,6 +135,7 @@ func TestPrerequisitesNameWhatIsMissing(t *testing.T) {
 		"id":      "echo 1000",
 		"git":     "",
 		"gpg":     "",
+		"nginx":   "",
 		"ip":      "",
 		"sshd":    "",
 		"unshare": "",

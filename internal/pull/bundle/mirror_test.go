@@ -469,7 +469,7 @@ func TestAnotherFileWithoutValidators(t *testing.T) {
 			}
 			p.file = next
 			m := p.mirror(t.TempDir())
-			b, err := m.Open(t.Context(), entry)
+			_, err := m.Open(t.Context(), entry)
 			want := gitops.Corrupt // half of each
 			if name == "longer" {
 				want = "" // begun anew, and cut again
@@ -477,7 +477,7 @@ func TestAnotherFileWithoutValidators(t *testing.T) {
 			if gitops.ReasonOf(err) != want || err == nil {
 				t.Errorf("reason %q, want %q: %v", gitops.ReasonOf(err), want, err)
 			}
-			b, err = m.Open(t.Context(), entry)
+			b, err := m.Open(t.Context(), entry)
 			if packOf(t, b, err) != p.pack() {
 				t.Error("the pack is another one")
 			}

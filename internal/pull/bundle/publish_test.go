@@ -315,10 +315,10 @@ func TestRepositoriesThatCannotBePublished(t *testing.T) {
 func TestRepositoriesOfEveryShape(t *testing.T) {
 	r := newRepo(t)
 	r.commit("a", "1")
-	head := r.commit("sub/b", "2")
+	r.commit("sub/b", "2")
 	r.git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("5", 40)+",module")
 	r.git("commit", "-q", "-m", "a submodule")
-	head = gitops.Hash(r.git("rev-parse", "HEAD"))
+	head := gitops.Hash(r.git("rev-parse", "HEAD"))
 	dir := t.TempDir()
 	git(t, "", "clone", "-q", "--bare", "--shared", r.work, filepath.Join(dir, "shared"))
 	git(t, "", "clone", "-q", "--mirror", "file://"+r.work, filepath.Join(dir, "packed"))

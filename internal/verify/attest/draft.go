@@ -313,7 +313,7 @@ func (r *Repository) next(o Options, f verify.TrustFile, need []verify.Requireme
 	if slices.ContainsFunc(need, func(n verify.Requirement) bool { return n.Need > 1 }) {
 		next = append(next, "edgeagent approve HEAD   # each of the others, on their machines")
 	}
-	return append(next, strings.Replace(r.push(strings.TrimPrefix(ref, branchRefs), "'refs/edgeagent/*:refs/edgeagent/*'"), "git push", "git push --atomic", 1)), nil
+	return append(next, strings.Replace(r.push("HEAD:"+ref, "'refs/edgeagent/*:refs/edgeagent/*'"), "git push", "git push --atomic", 1)), nil
 }
 
 // replace writes a file under another name first, so that a trust file is never

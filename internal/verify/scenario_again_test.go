@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify_test
+
+import (
+	"testing"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify"
+)
+
+// What was let through with approvals is let through again: also when the host
+// shows them no more. That the key of an approval was revoked since takes it back.
+func TestAgainWithApprovals(t *testing.T) {
+	commits := map[string]func(w *inband) gitops.Commit{
+		"protected path": func(w *inband) gitops.Commit {
+			head := w.commitOf(w.keys["dan"].sign, w.base.with(files{"rbac/admin.yaml": "c: 2\n"}), w.forMain(), w.root)
+			w.approve("alice", head, w.root)
+			w.approve("bob", head, w.root)
+			return onMain(head)
+		},
+		"trust file": func(w *inband) gitops.Commit {
+			head := w.commitOf(w.keys["dan"].sign, w.base.with(files{trustYAML: w.trust(2, "")}), w.forMain(), w.root)
+			w.approve("alice", head, w.root)
+			w.approve("bob", head, w.root)
+			return onMain(head)
+		},
+		"forge merge": func(w *inband) gitops.Commit {
+			f := w.fork()
+			w.approve("dan", f.theirs, w.root)
+			return onMain(w.commitOf(w.keys["forge"].sign, f.merged, w.forMain(), f.ours, f.theirs))
+		},
+	}
+	for name, build := range commits {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newInband(t)
+			c := build(w)
+			again := func(change func(*verify.Config)) error {
+				cfg := w.config()
+				if change != nil {
+					change(&cfg)
+				}
+				v, err := verify.New(cfg, w)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := v.Again(t.Context(), c.Revision)
+				if got.Valid() != (err == nil) {
+					t.Errorf("valid %v, and %v", got.Valid(), err)
+				}
+				return err
+			}
+			v, err := verify.New(w.config(), w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := v.Verify(t.Context(), c, ""); err != nil {
+				t.Fatal(err)
+			}
+			if err := again(nil); err != nil {
+				t.Errorf("again: %v", err)
+			}
+			if err := again(func(c *verify.Config) { c.Carried = nil }); err != nil {
+				t.Errorf("again, when the host shows no approvals: %v", err)
+			}
+			revoked := remembers(verify.Remembered{Revoked: []string{w.keys["bob"].fingerprint()}})
+			want := gitops.NotApproved
+			if name == "forge merge" {
+				want = "" // nothing of it rests on bob
+			}
+			if err := again(revoked); gitops.ReasonOf(err) != want {
+				t.Errorf("again, when an approval's key was revoked: %v, want %q", err, want)
+			}
+		})
+	}
+}
+
+// The guards of kinds are asked after a restart, too, and count the approvals.
+func TestAgainKeepsTheGuards(t *testing.T) {
+	w := newInband(t)
+	head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
+	role := []gitops.ObjectRef{{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: "admin"}}
+	for _, want := range []gitops.Reason{gitops.NotApproved, ""} {
+		if want == "" {
+			w.approve("carol", head, w.root)
+		}
+		v, err := verify.New(w.config(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := v.Again(t.Context(), gitops.NewRevision("main", head))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := got.Release(role); gitops.ReasonOf(err) != want {
+			t.Errorf("Release: %v, want %q", err, want)
+		}
+	}
+}
