@@ -73,7 +73,10 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 	pc := pullConfig(cfg, s)
 	pc.Introduction = introduction
 	if s.Trust.Mode != config.TrustNone {
-		pc.Carry = []string{statements}
+		for _, kind := range []string{"revocations/", "seals/", "heartbeat/"} {
+			pc.Carry = append(pc.Carry, statements+kind)
+		}
+		pc.CarryNew = []string{statements + "approvals/"}
 	}
 	if pc.Spent, err = d.journal.Link(ctx, s.Name); err != nil {
 		return sc, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -96,7 +97,7 @@ KEY" for an authority that certifies SSH keys, or "sigstore:ISSUER SUBJECT".`,
   edgeagent trust add eve --role root --threshold 2`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return changeTrust(cmd, a, &f, func(d *attest.Draft) error {
+			return showTrust(cmd, a, &f, func(d *attest.Draft) error {
 				var keys []attest.PublicKey
 				for _, text := range args[1:] {
 					key, err := attest.ReadPublicKey(text)
@@ -131,7 +132,7 @@ that was lost or stolen is revoked instead: edgeagent trust revoke.`,
 		Example: `  edgeagent trust rotate ann ann-2027.pub`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return changeTrust(cmd, a, &f, func(d *attest.Draft) error {
+			return showTrust(cmd, a, &f, func(d *attest.Draft) error {
 				key, err := attest.ReadPublicKey(args[1])
 				if err != nil {
 					return err
@@ -149,44 +150,46 @@ func newTrustRevokeCommand(a *app) *cobra.Command {
 	var now bool
 	var threshold int
 	cmd := &cobra.Command{
-		Use:   "revoke PRINCIPAL|KEY",
+		Use:   "revoke PRINCIPAL|KEY...",
 		Short: "take a key back, for what it signed before too",
 		Long: `Put a key, or all keys of a principal, on the trust file's list of revoked keys, and
 take them away from who has them. KEY is a fingerprint, a file or the key itself.
 
 With --now also sign the revocation itself, below refs/edgeagent/revocations/:
 nodes obey it as soon as enough roots signed the same list, without waiting for a
-commit. The other roots fetch refs/edgeagent/ and run the same command.
+commit. The other roots fetch refs/edgeagent/ and name the same keys.
 
 What the key signed and nobody else vouches for is refused from then on, by nodes
 that are set up anew as well; edgeagent trust seal vouches for older commits.`,
 		Example: `  edgeagent trust revoke dan --now
   edgeagent trust revoke SHA256:2VDz9zgm1kQJd0xVzXvPsYVYv6LRZCVDTKJ2a6kzJ0w`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			repo, err := f.open(a)
 			if err != nil {
 				return err
 			}
-			draft, err := repo.Draft(cmd.Context())
-			if err != nil {
-				return err
-			}
-			keys, err := draft.Revoke(args[0])
-			if err != nil {
-				return err
-			}
-			if threshold > 0 {
-				draft.Threshold(threshold)
-			}
-			done, err := draft.Write(f.Options)
+			var keys []string
+			done, err := changeTrust(cmd.Context(), repo, &f, func(d *attest.Draft) error {
+				if threshold > 0 {
+					d.Threshold(threshold)
+				}
+				for _, target := range args {
+					more, err := d.Revoke(target)
+					if err != nil {
+						return err
+					}
+					keys = append(keys, more...)
+				}
+				return nil
+			})
 			if err != nil {
 				return err
 			}
 			if now {
 				published, err := repo.RevokeNow(cmd.Context(), keys, f.Options)
 				if err != nil {
-					return fmt.Errorf("the trust file is changed, but: %v", err)
+					return fmt.Errorf("the trust file says so, but no statement was made: %v", err)
 				}
 				done.After = &published
 			}
@@ -200,24 +203,28 @@ that are set up anew as well; edgeagent trust seal vouches for older commits.`,
 	return cmd
 }
 
-// changeTrust changes the trust file of the work tree and says what comes next.
-func changeTrust(cmd *cobra.Command, a *app, f *attestFlags, change func(*attest.Draft) error) error {
+// showTrust changes the trust file of the work tree and says what comes next.
+func showTrust(cmd *cobra.Command, a *app, f *attestFlags, change func(*attest.Draft) error) error {
 	repo, err := f.open(a)
 	if err != nil {
 		return err
 	}
-	draft, err := repo.Draft(cmd.Context())
-	if err != nil {
-		return err
-	}
-	if err := change(draft); err != nil {
-		return err
-	}
-	done, err := draft.Write(f.Options)
+	done, err := changeTrust(cmd.Context(), repo, f, change)
 	if err != nil {
 		return err
 	}
 	return present(a, done, page.trustChanged)
+}
+
+func changeTrust(ctx context.Context, repo *attest.Repository, f *attestFlags, change func(*attest.Draft) error) (attest.Changed, error) {
+	draft, err := repo.Draft(ctx)
+	if err != nil {
+		return attest.Changed{}, err
+	}
+	if err := change(draft); err != nil {
+		return attest.Changed{}, err
+	}
+	return draft.Write(f.Options)
 }
 
 func (p page) trustChanged(w io.Writer, c attest.Changed) error {

@@ -33,6 +33,7 @@ func (v *verifyHere) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&v.trust.Introduction, "introduction", "", "with --repo: trust.introduction (default from git config edgeagent.introduction)")
 	cmd.Flags().StringVar(&v.trust.AllowedSigners, "allowed-signers", "", "with --repo: trust.allowedSigners")
 	cmd.Flags().StringVar(&v.trust.OpenPGPKeys, "openpgp-keys", "", "with --repo: trust.openpgpKeys")
+	cmd.Flags().StringVar(&v.trust.Sigstore.TrustedRoot, "trusted-root", "", "with --repo: trust.sigstore.trustedRoot")
 	cmd.Flags().StringVar(&v.trust.Revoked, "revoked", "", "with --repo: trust.revoked")
 	cmd.Flags().StringVar(&v.trust.Roots, "roots", "", "with --repo: trust.threshold.roots")
 	cmd.Flags().IntVar(&v.trust.RootThreshold, "threshold", 0, "with --roots: trust.threshold.count")

@@ -23,7 +23,9 @@ func (s *source) poll(ctx context.Context, state gitops.SourceState) {
 	s.pollNow = false
 	s.forced, s.asked = false, s.forced
 	s.stage(ctx, gitops.StageFetching)
-	commit, err := s.cfg.Git.Commits(ctx, gitops.PollRequest{Known: known(state), Forced: s.asked})
+	commit, err := s.cfg.Git.Commits(ctx, gitops.PollRequest{
+		Known: known(state), Forced: s.asked, Settled: s.view.verifiedNow && s.view.unreleased == "",
+	})
 	s.noteLink(ctx)
 	switch {
 	case err == nil:

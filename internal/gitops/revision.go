@@ -84,6 +84,9 @@ type PollRequest struct {
 	Known []Hash
 	// Forced says that a person asked: the day's budget does not hold it back.
 	Forced bool
+	// Settled says that nothing more is to be found out about the first of Known:
+	// statements about it are not asked for again.
+	Settled bool
 }
 
 // MissingObject is an object that is needed and not in the store.

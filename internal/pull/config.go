@@ -3,6 +3,7 @@
 package pull
 
 import (
+	"slices"
 	"time"
 
 	"github.com/Masterminds/semver/v3"
@@ -34,9 +35,12 @@ type Config struct {
 	Spent []gitops.LinkDay
 	// MaxFetch is how many bytes of packs one call may bring: 512 MiB.
 	MaxFetch int64
-	// Carry names refs, by how they begin, that are brought whole with each new
-	// head and kept under their names.
+	// Carry names refs, by how they begin, that are brought with each poll and
+	// kept under their names: signed statements.
 	Carry []string
+	// CarryNew is the same for refs that are asked for only while the head is not
+	// settled: there may be many, about commits of the past.
+	CarryNew []string
 	// Proxy is for http and https; the environment's proxies are not used.
 	Proxy string
 	// RuntimeDir keeps backoff and counters over restarts, "" = nowhere.
@@ -70,6 +74,9 @@ type Auth = wire.Auth
 
 // Limits are those on what a server may do.
 type Limits = wire.Limits
+
+// carried are all refs that are kept beside the head.
+func (c Config) carried() []string { return slices.Concat(c.Carry, c.CarryNew) }
 
 func (c Config) withDefaults() Config {
 	if c.Interval <= 0 {

@@ -26,7 +26,11 @@ func (s *Source) Export(ctx context.Context, rev gitops.Revision, w io.Writer) e
 	if err != nil {
 		return err
 	}
-	whole := append([]gitops.Hash{at}, slices.Sorted(maps.Values(carried))...)
+	statements, _, err := s.store.Statements(ctx, slices.Sorted(maps.Values(carried)), 1)
+	if err != nil {
+		return err
+	}
+	whole := []gitops.Hash{at}
 	if err := s.wholeTree(ctx, rev, whole); err != nil {
 		return err
 	}
@@ -38,10 +42,11 @@ func (s *Source) Export(ctx context.Context, rev gitops.Revision, w io.Writer) e
 	if err != nil {
 		return err
 	}
-	ids, err := s.store.Reach(ctx, append(tips, whole[1:]...), until, whole)
+	ids, err := s.store.Reach(ctx, tips, until, whole)
 	if err != nil {
 		return err
 	}
+	ids = with(ids, statements)
 	header := bundle.Header{Version: 3, Filter: exportFilter, Refs: []bundle.Ref{{Name: name, ID: tip}}}
 	for _, ref := range slices.Sorted(maps.Keys(carried)) {
 		header.Refs = append(header.Refs, bundle.Ref{Name: ref, ID: carried[ref]})
@@ -50,6 +55,21 @@ func (s *Source) Export(ctx context.Context, rev gitops.Revision, w io.Writer) e
 		return err
 	}
 	return s.store.Pack(ctx, w, ids)
+}
+
+// with adds what is not in a list yet.
+func with(ids, more []gitops.Hash) []gitops.Hash {
+	in := make(map[gitops.Hash]bool, len(ids))
+	for _, id := range ids {
+		in[id] = true
+	}
+	for _, id := range more {
+		if !in[id] {
+			in[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // history is what of the commits goes into an export: those since trust began, or

@@ -292,9 +292,9 @@ func (f *fetch) bringTip(c choice) error {
 	return err
 }
 
-// carry brings the refs that are kept beside the head, whole, and keeps them.
+// carry brings the statements that are kept beside the head, and keeps them.
 func (f *fetch) carry(c choice) error {
-	if len(f.s.cfg.Carry) == 0 {
+	if len(f.s.cfg.carried()) == 0 {
 		return nil
 	}
 	var tips []gitops.Hash
@@ -302,7 +302,10 @@ func (f *fetch) carry(c choice) error {
 		tips = append(tips, tip)
 	}
 	slices.Sort(tips)
-	whole := func() ([]gitops.MissingObject, error) { return f.s.store.Below(f.ctx, tips, mostAtOnce) }
+	whole := func() ([]gitops.MissingObject, error) {
+		_, missing, err := f.s.store.Statements(f.ctx, tips, mostAtOnce)
+		return missing, err
+	}
 	if f.p.static != nil {
 		missing, err := whole()
 		if err != nil {

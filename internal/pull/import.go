@@ -62,7 +62,7 @@ func (s *Source) tipOf(ctx context.Context, h bundle.Header, shown string) (choi
 	}
 	absent, err := s.store.Absent(ctx, h.Prerequisites)
 	if err != nil || len(absent) == 0 {
-		c.carried = beside(on, append([]string{exportedRefs}, s.cfg.Carry...))
+		c.carried = beside(on, append([]string{exportedRefs}, s.cfg.carried()...))
 		return c, err
 	}
 	names := make([]string, 0, len(absent))
@@ -136,7 +136,7 @@ func (s *Source) carryImported(ctx context.Context, c choice) error {
 		return nil
 	}
 	for _, tip := range c.carried {
-		missing, err := s.store.Below(ctx, []gitops.Hash{tip}, 1)
+		_, missing, err := s.store.Statements(ctx, []gitops.Hash{tip}, 1)
 		if err != nil || len(missing) > 0 {
 			return err
 		}

@@ -24,6 +24,8 @@ type Source struct {
 
 	// known is what the last poll was told of: the node has what they need.
 	known []gitops.Hash
+	// settled: of the first of them nothing more is to be found out.
+	settled bool
 	// sought is the head for which the introduction was looked for.
 	sought gitops.Hash
 	// forced says that a person asked for the last poll.
@@ -110,6 +112,7 @@ func (s *Source) Link() gitops.LinkStatus {
 func (s *Source) Commits(ctx context.Context, r gitops.PollRequest) (gitops.Commit, error) {
 	s.known = valid(r.Known)
 	s.forced.Store(r.Forced)
+	s.settled = r.Settled
 	if err := s.affordable(); err != nil {
 		s.polled(err)
 		return gitops.Commit{}, err

@@ -38,7 +38,7 @@ func (f *fetch) staticTip() (choice, error) {
 		return c, f.s.cfg.Ref.missing(on, err)
 	}
 	if f.s.cfg.Ref.Commit == "" {
-		c.carried = beside(on, f.s.cfg.Carry)
+		c.carried = beside(on, f.s.cfg.carried())
 	}
 	return c, nil
 }
@@ -60,7 +60,7 @@ func (f *fetch) chain() ([]bundle.Entry, error) {
 
 // refsOf are the refs of a bundle, read from its header once.
 func (f *fetch) refsOf(e bundle.Entry) (refs, error) {
-	wanted := append(f.s.cfg.Ref.prefixes(), f.s.cfg.Carry...)
+	wanted := append(f.s.cfg.Ref.prefixes(), f.s.cfg.carried()...)
 	id := fmt.Sprintf("%s %d %s", e.URI, e.CreationToken, strings.Join(wanted, " "))
 	if known, ok := f.s.listed(f.p); ok && known.Newest == id {
 		return known.Refs, nil

@@ -42,6 +42,9 @@ func (f *fetch) tip() (choice, error) {
 		c.wants = everything(on, c.tip)
 	}
 	c.carried = beside(on, f.s.cfg.Carry)
+	if err := f.besideNew(c); err != nil {
+		return c, err
+	}
 	if !list.Shallow {
 		return c, nil
 	}
@@ -105,6 +108,48 @@ func everything(on refs, tip gitops.Hash) []gitops.Hash {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// besideNew adds the refs that only a new head needs. While the head is the one
+// that was settled, those that came with it are kept and not asked for.
+func (f *fetch) besideNew(c choice) error {
+	if len(f.s.cfg.CarryNew) == 0 {
+		return nil
+	}
+	kept, err := f.s.store.Carried(f.ctx, f.s.cfg.Source)
+	if err != nil {
+		return err
+	}
+	settled := f.settled(c)
+	for name, id := range beside(kept, f.s.cfg.CarryNew) {
+		if settled || f.s.about(name) {
+			c.carried[name] = id
+		}
+	}
+	if settled {
+		return nil
+	}
+	list, err := f.refs(f.s.cfg.CarryNew)
+	for _, r := range list.List {
+		c.carried[r.Name] = r.ID
+	}
+	return err
+}
+
+// settled reports whether the ref names the newest commit that the node has
+// used, and nothing more is to be found out about it.
+func (f *fetch) settled(c choice) bool {
+	if !f.s.settled || len(f.s.known) == 0 {
+		return false
+	}
+	at, err := f.s.peel(f.ctx, c.tip)
+	return err == nil && at == f.s.known[0]
+}
+
+// about reports whether a ref is about a commit that the node uses: a host that
+// takes it back must not take the commit back with it.
+func (s *Source) about(name string) bool {
+	return slices.ContainsFunc(s.known, func(id gitops.Hash) bool { return strings.Contains(name, "/"+string(id)+"/") })
 }
 
 // beside are the refs that are kept beside the head: those that begin with one

@@ -131,11 +131,12 @@ func certTime(seconds uint64) time.Time {
 }
 
 // principalOf is the first principal of a certificate that the line's patterns
-// allow, as ssh-keygen -Y find-principals finds it; "" when there is none. A
-// certificate without principals is good for anybody, and so for nobody here.
+// allow, as ssh-keygen -Y find-principals finds it; "" when there is none, or it
+// has no name. A certificate without principals is good for anybody, and so for
+// nobody here.
 func (a allowedSigner) principalOf(cert *ssh.Certificate) string {
 	for _, name := range cert.ValidPrincipals {
-		if name != "" && matchList(a.patterns, name) {
+		if matchList(a.patterns, name) {
 			return name
 		}
 	}

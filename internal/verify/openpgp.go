@@ -58,6 +58,12 @@ func authoriseOpenPGP(s signed, sig *packet.Signature, key pgpKey, at moment, re
 	case at.past(key.expires):
 		return signer{}, refusal(gitops.KeyExpired, "prolong the key and export it anew, or have the commit signed by another",
 			"%s is signed by %s (%s), which expired at %s", s.what, name, key.user, show(key.expires))
+	case at.past(key.before):
+		return signer{}, refusal(gitops.KeyExpired, "have the commit signed by somebody who may sign now, or change validBefore",
+			"%s is signed by %s (%s), who may sign until %s; it is %s", s.what, name, key.user, show(key.before), show(at.now))
+	case at.early(key.after):
+		return signer{}, refusal(gitops.KeyNotYetValid, "check the node's clock, or change validAfter",
+			"%s is signed by %s (%s), who may sign from %s on; it is %s", s.what, name, key.user, show(key.after), show(at.now))
 	case at.past(signatureEnd(sig)):
 		return signer{}, refusal(gitops.KeyExpired, "sign it again",
 			"the signature of %s by %s (%s) expired at %s", s.what, name, key.user, show(signatureEnd(sig)))

@@ -31,6 +31,8 @@ type pgpKey struct {
 	revoked     bool
 	weak        string    // what is too weak about it, "" if nothing
 	expires     time.Time // zero = never
+	// after and before are when its principal may sign, zero = always.
+	after, before time.Time
 }
 
 // parseOpenPGPKeys reads every armored block of a key file. The library's own

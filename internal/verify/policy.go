@@ -100,6 +100,10 @@ func (p Principal) keys(name string) ([]allowedSigner, []pgpKey, error) {
 	if len(p.SSH)+len(p.OpenPGP)+len(p.Sigstore) == 0 {
 		return nil, nil, errors.New("it has no key")
 	}
+	after, before, err := p.validity()
+	if err != nil {
+		return nil, nil, err
+	}
 	var options []string
 	for option, value := range map[string]string{"valid-after": p.ValidAfter, "valid-before": p.ValidBefore} {
 		if value != "" {
@@ -135,7 +139,7 @@ func (p Principal) keys(name string) ([]allowedSigner, []pgpKey, error) {
 			return nil, nil, errors.New("an OpenPGP entry holds no key")
 		}
 		for i := range more {
-			more[i].user = name
+			more[i].user, more[i].after, more[i].before = name, after, before
 		}
 		keys = append(keys, more...)
 	}

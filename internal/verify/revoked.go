@@ -31,12 +31,12 @@ type revokedKeys struct {
 	certificates map[string]*revokedCertificates
 }
 
-// parseRevoked reads a list as ssh-keygen -k makes it, or text with one key a
-// line: an SSH public key as in authorized_keys, an SSH fingerprint
-// (SHA256:…), a full OpenPGP fingerprint, an SSH certificate, which revokes
-// that certificate alone as with ssh-keygen -k, krl: and such a list in base64,
-// or sigstore:ISSUER SUBJECT. It accepts nothing half-understood: a revocation that is passed over
-// is a stolen key that still signs.
+// parseRevoked reads a list as ssh-keygen -k makes it, or text with one entry a
+// line: an SSH public key as in authorized_keys, an SSH fingerprint (SHA256:…),
+// an SSH certificate, which revokes that one alone as with ssh-keygen -k, a full
+// OpenPGP fingerprint, sigstore:ISSUER SUBJECT, or krl: and a list of
+// ssh-keygen in base64. It accepts nothing half-understood: a revocation that is
+// passed over is a stolen key that still signs.
 func parseRevoked(path string, data []byte) (revokedKeys, error) {
 	r := revokedKeys{path: path, ssh: map[string]bool{}, sha1: map[string]bool{}, pgp: map[string]bool{},
 		certificates: map[string]*revokedCertificates{}, keyless: map[gitsign.Identity]bool{}}

@@ -130,8 +130,8 @@ func (f TrustFile) check() error {
 }
 
 func checkPrincipalName(name string) error {
-	if name == "" || len(name) > 128 || strings.ContainsAny(name, " \t\n,!*?\"") || printable(name) != name {
-		return errors.New("a name has 1 to 128 printable characters, none of them a space, a comma or a quote, and no *, ! or ? among them")
+	if name == "" || len(name) > maxShown || strings.ContainsAny(name, " \t\n,!*?\"") || printable(name) != name {
+		return errors.New("a name has 1 to 120 printable characters, none of them a space, a comma or a quote, and no *, ! or ? among them")
 	}
 	return nil
 }

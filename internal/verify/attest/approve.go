@@ -88,7 +88,7 @@ func (r *Repository) Approve(ctx context.Context, revision string, o Options, dr
 // approve makes the tag, asks whether it counts as a node would, and only then
 // makes the ref.
 func (r *Repository) approve(o Options, out *Approval, signer ssh.Signer, principal string, carried map[string]gitops.Hash, ask func() error) error {
-	out.Principal, out.Key = principal, ssh.FingerprintSHA256(signer.PublicKey())
+	out.Principal, out.Key = principal, fingerprint(signer.PublicKey())
 	s := statement{
 		ref: verify.ApprovalRef(out.Commit, principal), object: out.Commit, kind: gitops.CommitObject,
 		message: verify.ApprovalMessage(out.Introduction, out.Ref, out.From, out.Commit),

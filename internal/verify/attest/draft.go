@@ -173,10 +173,8 @@ func (d *Draft) Revoke(target string) ([]string, error) {
 		return nil, err
 	}
 	list := ensure(d.root(), "revoked", yaml.SequenceNode)
-	news := false
 	for _, print := range revoked {
 		if add(list, print) {
-			news = true
 			d.note("%s is revoked", print)
 		}
 	}
@@ -185,11 +183,7 @@ func (d *Draft) Revoke(target string) ([]string, error) {
 		if !slices.ContainsFunc(held, func(print string) bool { return slices.Contains(revoked, print) }) {
 			continue
 		}
-		news = true
 		d.strip(name, p, revoked)
-	}
-	if !news {
-		d.done = nil
 	}
 	return revoked, nil
 }

@@ -219,7 +219,7 @@ func (r *Repository) write(out *Published, o Options, signer ssh.Signer, princip
 	if before != "" && !o.Replace {
 		return fmt.Errorf("%s is there already; --replace signs it again", out.Statement)
 	}
-	out.Principal, out.Key = principal, ssh.FingerprintSHA256(signer.PublicKey())
+	out.Principal, out.Key = principal, fingerprint(signer.PublicKey())
 	tag, err := r.sign(statement{ref: out.Statement, object: out.Object, kind: kind, message: message}, signer, principal, o.Now)
 	if err != nil {
 		return err

@@ -43,7 +43,7 @@ func (r *Repository) sign(s statement, signer ssh.Signer, principal string, at t
 		s.object, s.kind, strings.TrimPrefix(s.ref, "refs/"), r.tagger(principal), at.Unix(), s.message)
 	signature, err := sshsig.Sign(strings.NewReader(text), signer, sshsig.HashSHA512, "git")
 	if err != nil {
-		return "", fmt.Errorf("sign with the key %s: %v", ssh.FingerprintSHA256(signer.PublicKey()), err)
+		return "", fmt.Errorf("sign with the key %s: %v", fingerprint(signer.PublicKey()), err)
 	}
 	return r.put(plumbing.TagObject, append([]byte(text), sshsig.Armor(signature)...))
 }
@@ -84,7 +84,7 @@ func (r *Repository) speaker(o Options, files []verify.TrustFile, roles ...strin
 		closeAgent()
 		return nil, "", nil, err
 	}
-	print := ssh.FingerprintSHA256(signer.PublicKey())
+	print := fingerprint(signer.PublicKey())
 	if len(files) == 0 {
 		if o.As == "" {
 			return fail(fmt.Errorf("the repository has no trust file that says whose key %s is; name yourself with --as, as the nodes' files do", print))
@@ -130,7 +130,7 @@ func hasRole(f verify.TrustFile, name string, roles []string) bool {
 // certified it.
 func holds(p verify.Principal, key ssh.PublicKey) bool {
 	want := key.Marshal()
-	certificate, certified := key.(*ssh.Certificate)
+	certificate, certified := certificateOf(key)
 	for _, line := range p.SSH {
 		text, authority := strings.CutPrefix(line, "cert-authority ")
 		listed, _, _, _, err := ssh.ParseAuthorizedKey([]byte(text))
@@ -142,6 +142,25 @@ func holds(p verify.Principal, key ssh.PublicKey) bool {
 		}
 	}
 	return false
+}
+
+// certificateOf tells a certificate from a key. The agent's keys are neither:
+// they have to be read again.
+func certificateOf(key ssh.PublicKey) (*ssh.Certificate, bool) {
+	read, err := ssh.ParsePublicKey(key.Marshal())
+	if err != nil {
+		return nil, false
+	}
+	certificate, ok := read.(*ssh.Certificate)
+	return certificate, ok
+}
+
+// fingerprint is that of the key itself, whatever certifies it.
+func fingerprint(key ssh.PublicKey) string {
+	if certificate, ok := certificateOf(key); ok {
+		key = certificate.Key
+	}
+	return ssh.FingerprintSHA256(key)
 }
 
 // introduction is the commit that names the repository in statements.

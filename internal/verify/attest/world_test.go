@@ -181,6 +181,19 @@ func (w *world) agent(names ...string) string {
 	return l.Addr().String()
 }
 
+// serve adds a key to an agent that runs.
+func (w *world) serve(socket string, key agent.AddedKey) {
+	w.Helper()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer conn.Close()
+	if err := agent.NewClient(conn).Add(key); err != nil {
+		w.Fatal(err)
+	}
+}
+
 // commit commits the work tree, signed by somebody, for main.
 func (w *world) commit(name string) gitops.Hash {
 	w.Helper()
