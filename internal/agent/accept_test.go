@@ -38,6 +38,10 @@ func TestAcceptWaivesOneFork(t *testing.T) {
 		if got == nil || got.From != two.Hash() || got.To != fork.Hash() || got.By != "uid 0" || got.Reason != "the host was rebuilt" || got.Used.IsZero() {
 			t.Errorf("waiver = %+v", got)
 		}
+		past, err := w.agent.History(w.ctx, fleet, 10)
+		if err != nil || past[0].Waiver.To != fork.Hash() || past[1].Waiver.To != "" {
+			t.Errorf("history = %+v, %v; want root's word at the newest attempt alone", past, err)
+		}
 		w.remote.set(func(r *remote) { r.head = two.Hash() })
 		w.sleep(2 * time.Minute)
 		w.ready("False", gitops.Fork)
