@@ -97,7 +97,10 @@ func TestAcceptNamesWhatWasShown(t *testing.T) {
 		w.run()
 		for rev, want := range map[string]gitops.Reason{
 			string(one.Hash()):     gitops.Conflict, // accepted already
+			string(one):            gitops.Conflict,
+			one.Short():            gitops.Conflict,
 			string(one.Hash()[:6]): gitops.NotFoundHere,
+			"main@":                gitops.NotFoundHere,
 			"0000000":              gitops.NotFoundHere,
 		} {
 			if err := w.accept(rev); gitops.ReasonOf(err) != want {

@@ -12,7 +12,9 @@ import (
 // What the cluster lost, or somebody edited, is not what a revision changes: a
 // pod that breaks something protected must not hold an update up.
 func TestRevisionAnswersForItsOwnChangesOnly(t *testing.T) {
-	named := func(name string) gitops.ObjectRef { return gitops.ObjectRef{Version: "v1", Kind: "ConfigMap", Name: name} }
+	named := func(name string) gitops.ObjectRef {
+		return gitops.ObjectRef{Version: "v1", Kind: "ConfigMap", Name: name}
+	}
 	owned := gitops.Inventory{
 		{Ref: named("edited"), Digest: "sha256:1"}, {Ref: named("changed"), Digest: "sha256:1"},
 		{Ref: named("gone"), Digest: "sha256:1"}, {Ref: named("announced")},
