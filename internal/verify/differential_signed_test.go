@@ -124,8 +124,7 @@ func (d *differential) compare(t *testing.T, n int) {
 		if d.rand.IntN(5) == 0 {
 			o = signedObject{kind: gitops.TagObject, raw: d.tagText()}
 		}
-		sum := sha1.Sum(fmt.Appendf(nil, "%s %d\x00%s", o.kind, len(o.raw), o.raw))
-		o.id = gitops.Hash(hex.EncodeToString(sum[:]))
+		o.id = hashOf(o.kind, o.raw)
 		if _, known := d.store[o.id]; known {
 			continue
 		}
@@ -279,6 +278,12 @@ func (d *differential) pack(t *testing.T, objects []signedObject) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("git index-pack: %v\n%s", err, out)
 	}
+}
+
+// hashOf is the id of an object.
+func hashOf(kind gitops.ObjectKind, raw []byte) gitops.Hash {
+	sum := sha1.Sum(fmt.Appendf(nil, "%s %d\x00%s", kind, len(raw), raw))
+	return gitops.Hash(hex.EncodeToString(sum[:]))
 }
 
 func one[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
