@@ -4,6 +4,7 @@ package agent_test
 
 import (
 	"context"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -98,4 +99,28 @@ func TestImportIntoANodeThatForgotIsNoRefusal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A stick that comes before the cluster is up waits in the folder: nothing is
+// wrong with it.
+func TestBundleWaitsForTheClustersWord(t *testing.T) {
+	inSignedWorld(t, "", func(w *signed) {
+		var away atomic.Bool
+		away.Store(true)
+		w.marks(false, &away)
+		w.remote.err = failure(gitops.Unreachable)
+		rev := w.pushBy("dan", content{"a": "1"})
+		w.folder()
+		w.put("a.bundle", string(rev.Hash()))
+		w.sleep(5 * time.Minute)
+		if _, err := os.Stat(w.path("a.bundle")); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(w.path("a.bundle.refused")); err == nil {
+			t.Error("it is noted as refused")
+		}
+		away.Store(false)
+		w.sleep(5 * time.Minute)
+		w.runs(rev, content{"a": "1"})
+	})
 }

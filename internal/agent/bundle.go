@@ -87,7 +87,7 @@ func nodesFault(err error) bool {
 	case gitops.StoreFailed, gitops.JournalFailed, gitops.JournalLocked, gitops.Conflict, gitops.Interrupted, gitops.TrustMissing, "":
 		return true
 	}
-	return false
+	return nodesDoing(err)
 }
 
 // refusedByAll is the first refusal of the trust rules, as an error, where none
