@@ -81,6 +81,7 @@ demo: prerequisites build bin/controlplane ## watch the agent converge, refuse, 
 .PHONY: bench
 bench: prerequisites build bin/controlplane ## measure the agent beside its floors
 	go run ./test/k3d/cmd/bench
+	go test -run '^$$' -bench . -benchtime 1x ./internal/verify
 
 ## Check
 
@@ -140,6 +141,20 @@ cover: ## fail where the last make test covered less than 80 % of what decides
 			'/^total:/ {sub("%", "", $$3); total = $$3} END { \
 			if (total + 0 < minimum) {printf "%s: %s %% of statements covered, %s %% wanted\n", package, total, minimum; exit 1}}'; \
 	done
+
+# The files of internal/verify that decide. Each of their guards is switched off
+# in turn, and some test must notice.
+DECIDE := decide.go examine.go authority.go rotation.go protected.go binding.go merger.go mergebase.go \
+	published.go statement.go policy.go release.go trustfile.go ancestry.go history.go waiver.go return.go moment.go
+
+# It takes long, and is not a part of CI. RUN='^rotation' tries a slice.
+.PHONY: mutation
+mutation: ## switch off each guard of the trust decision: a test must notice
+	go run ./test/mutation -work $(CURDIR)/bin/mutation $(if $(RUN),-run '$(RUN)') $(DECIDE)
+
+.PHONY: nightly-differential
+nightly-differential: ## compare 200,000 signed and damaged objects with git
+	EDGEAGENT_DIFFERENTIAL=200000 go test -count=1 -v -timeout 2h -run '^TestGitAgreesAboutSignedObjects$$' ./internal/verify
 
 .PHONY: golden
 golden: ## write the golden files of render anew
