@@ -81,6 +81,9 @@ func summary(at gitops.Attempt) string {
 	if at.Undoes != 0 {
 		s = fmt.Sprintf("undoes %d; %s", at.Undoes, s)
 	}
+	if w := at.Waiver; w.To != "" {
+		s += fmt.Sprintf("; does not descend from %s: let through by %s (%s)", w.From.Short(), w.By, w.Reason)
+	}
 	if at.Resumes > 0 {
 		s += fmt.Sprintf(" (resumed %s)", plural(at.Resumes, "time"))
 	}

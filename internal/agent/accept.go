@@ -43,7 +43,9 @@ func (a *Agent) Accept(ctx context.Context, name, rev, reason, by string) (w git
 // offered is the commit that a person names: in full, or by the beginning of
 // what the source has shown.
 func (s *source) offered(state gitops.SourceState, rev string) (gitops.Hash, error) {
-	if id := gitops.Hash(rev); id.Valid() {
+	named := rev[strings.LastIndexByte(rev, '@')+1:] // as status shows it, with its ref
+	named = strings.TrimPrefix(named, "sha1:")
+	if id := gitops.Hash(named); id.Valid() {
 		return id, nil
 	}
 	var shown []gitops.Revision
@@ -54,7 +56,7 @@ func (s *source) offered(state gitops.SourceState, rev string) (gitops.Hash, err
 		shown = append(shown, state.Refused.Revision)
 	}
 	for _, r := range shown {
-		if string(r) == rev || len(rev) >= shortestPrefix && strings.HasPrefix(string(r.Hash()), rev) {
+		if len(named) >= shortestPrefix && strings.HasPrefix(string(r.Hash()), named) {
 			return r.Hash(), nil
 		}
 	}

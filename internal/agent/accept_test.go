@@ -38,6 +38,10 @@ func TestAcceptWaivesOneFork(t *testing.T) {
 		if got == nil || got.From != two.Hash() || got.To != fork.Hash() || got.By != "uid 0" || got.Reason != "the host was rebuilt" || got.Used.IsZero() {
 			t.Errorf("waiver = %+v", got)
 		}
+		past, err := w.agent.History(w.ctx, fleet, 10)
+		if err != nil || past[0].Waiver.To != fork.Hash() || past[1].Waiver.To != "" {
+			t.Errorf("history = %+v, %v; want root's word at the newest attempt alone", past, err)
+		}
 		w.remote.set(func(r *remote) { r.head = two.Hash() })
 		w.sleep(2 * time.Minute)
 		w.ready("False", gitops.Fork)
@@ -93,7 +97,10 @@ func TestAcceptNamesWhatWasShown(t *testing.T) {
 		w.run()
 		for rev, want := range map[string]gitops.Reason{
 			string(one.Hash()):     gitops.Conflict, // accepted already
+			string(one):            gitops.Conflict,
+			one.Short():            gitops.Conflict,
 			string(one.Hash()[:6]): gitops.NotFoundHere,
+			"main@":                gitops.NotFoundHere,
 			"0000000":              gitops.NotFoundHere,
 		} {
 			if err := w.accept(rev); gitops.ReasonOf(err) != want {

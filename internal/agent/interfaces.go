@@ -122,6 +122,7 @@ type Operator interface {
 	Suspend(ctx context.Context, source string, s *gitops.Suspension) error
 	AllowPrune(ctx context.Context, source string, deletions int) error
 	Waive(ctx context.Context, source string, w gitops.Waiver) error
+	Waivers(ctx context.Context, source string) ([]gitops.Waiver, error)
 	Forget(ctx context.Context, source string) error
 	Remove(ctx context.Context, source string) error
 	NodeName(ctx context.Context) (string, error)

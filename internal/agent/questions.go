@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -15,7 +16,26 @@ func (a *Agent) History(ctx context.Context, name string, limit int) ([]gitops.A
 	if _, err := a.source(name); err != nil {
 		return nil, err
 	}
-	return a.cfg.Journal.Attempts(ctx, name, limit)
+	attempts, err := a.cfg.Journal.Attempts(ctx, name, limit)
+	if err != nil {
+		return nil, err
+	}
+	waivers, err := a.cfg.Journal.Waivers(ctx, name)
+	for i := range attempts {
+		attempts[i].Waiver = waiverOf(attempts[i], waivers)
+	}
+	return attempts, err
+}
+
+// waiverOf is the word of root by which a revision came that was then tried.
+func waiverOf(at gitops.Attempt, waivers []gitops.Waiver) gitops.Waiver {
+	i := slices.IndexFunc(waivers, func(w gitops.Waiver) bool {
+		return !w.Used.IsZero() && w.To == at.Revision.Hash() && at.Cause != gitops.CauseRollback && !at.Started.Before(w.At)
+	})
+	if i < 0 {
+		return gitops.Waiver{}
+	}
+	return waivers[i]
 }
 
 // Show returns the newest attempt at a revision, and what it applied. Without

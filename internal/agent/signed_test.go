@@ -31,6 +31,7 @@ type signed struct {
 	start gitops.Hash
 	// far keeps what is put from the store until it is asked for.
 	far   bool
+	more  string // at the end of the trust file
 	clock func() time.Time
 	floor time.Time
 }
@@ -39,7 +40,7 @@ type signed struct {
 func inSignedWorld(t *testing.T, more string, test func(w *signed)) {
 	t.Helper()
 	inWorld(t, func(plain *world) {
-		w := &signed{world: plain, keys: map[string]ssh.Signer{}, clock: time.Now}
+		w := &signed{world: plain, keys: map[string]ssh.Signer{}, clock: time.Now, more: more}
 		for i, name := range []string{"alice", "bob", "dan", "erin"} {
 			key, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, 32)))
 			if err != nil {
@@ -146,17 +147,7 @@ func rawID(id gitops.Hash) string {
 
 // pushBy commits on top of the branch.
 func (w *signed) pushBy(name string, want content) gitops.Revision {
-	return gitops.NewRevision("main", w.commitBy(name, want, w.trustNow(), w.remote.head))
-}
-
-// trustNow is the trust file of the head.
-func (w *signed) trustNow() string {
-	for id, raw := range w.remote.objects {
-		if w.remote.kinds[id] == gitops.BlobObject && bytes.HasPrefix(raw, []byte("apiVersion")) {
-			return string(raw)
-		}
-	}
-	return ""
+	return gitops.NewRevision("main", w.commitBy(name, want, w.trust(1, w.more), w.remote.head))
 }
 
 // statement puts a signed statement beside the head.

@@ -66,8 +66,11 @@ type Attempt struct {
 	// Undoes is the attempt that this one takes back, 0 if none.
 	Undoes int64 `json:"undoes,omitempty"`
 	// Resumes counts how often the attempt was taken up after a restart.
-	Resumes int       `json:"resumes,omitempty"`
-	Signer  string    `json:"signer,omitempty"`
+	Resumes int    `json:"resumes,omitempty"`
+	Signer  string `json:"signer,omitempty"`
+	// Waiver is root's word by which the revision was let through although it
+	// does not descend, zero where it does.
+	Waiver  Waiver    `json:"waiver,omitzero"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
 	// Reached is when the attempt entered each phase.
