@@ -95,9 +95,9 @@ func (s *Source) openStatic(p *place, at wire.Place) error {
 	p.static, err = bundle.NewMirror(bundle.MirrorConfig{
 		Client: p.client, List: at.URL, Shown: at.Shown, MaxBytes: s.cfg.MaxFetch,
 		Dir: filepath.Join(s.cfg.StateDir, "mirrors", s.cfg.Source+"-"+fingerprint(at)),
-		Progress: func() {
+		Progress: func(more bool) {
 			s.pulse.beat()
-			if p.came != nil {
+			if more && p.came != nil {
 				p.came()
 			}
 		},

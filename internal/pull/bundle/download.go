@@ -43,6 +43,8 @@ type download struct {
 	name  string
 	part  *os.File
 	size  int64
+	most  int64 // how far it came before
+	room  int64 // how large it may be, beside the others
 	state downloadState
 }
 
@@ -62,11 +64,16 @@ func (m *Mirror) download(ctx context.Context, at *url.URL, name string) error {
 	if err := d.open(); err != nil {
 		return err
 	}
-	defer func() { d.part.Close() }()
-	most := d.size
+	defer func() {
+		d.part.Close()
+		m.came[name] = d.most
+	}()
+	var err error
+	if d.room, err = m.room(name); err != nil {
+		return err
+	}
 	for {
-		var err error
-		whole := d.state.Total > 0 && d.size == d.state.Total
+		whole, before := d.state.Total > 0 && d.size == d.state.Total, d.most
 		if !whole {
 			whole, err = d.ask(ctx)
 		}
@@ -75,10 +82,9 @@ func (m *Mirror) download(ctx context.Context, at *url.URL, name string) error {
 		}
 		// A server without ranges begins anew each time: only what goes
 		// beyond the longest part so far is progress.
-		if err != nil && (d.size <= most || ctx.Err() != nil) {
+		if err != nil && (d.size <= before || ctx.Err() != nil) {
 			return err
 		}
-		most = max(most, d.size)
 	}
 }
 
@@ -94,16 +100,33 @@ func (d *download) open() error {
 	if err != nil {
 		return diskFailed(err)
 	}
-	if !known {
-		return d.anew(downloadState{})
-	}
 	if d.size, err = d.part.Seek(0, io.SeekEnd); err != nil {
 		return diskFailed(err)
 	}
-	if d.state.Total > 0 && d.size > d.state.Total {
+	d.most = max(d.size, d.m.came[d.name])
+	if !known || d.state.Total > 0 && d.size > d.state.Total {
 		return d.anew(downloadState{})
 	}
 	return nil
+}
+
+// room is what the files of other bundles leave of the limit: a list that names
+// a thousand must not fill the disk.
+func (m *Mirror) room(name string) (int64, error) {
+	entries, err := os.ReadDir(m.cfg.Dir)
+	if err != nil {
+		return 0, diskFailed(err)
+	}
+	room := m.cfg.MaxBytes
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), filepath.Base(name)) {
+			continue
+		}
+		if info, err := entry.Info(); err == nil {
+			room -= info.Size()
+		}
+	}
+	return room, nil
 }
 
 // anew drops what came. The state is gone before the part is emptied, and there
@@ -186,7 +209,7 @@ func (d *download) begin(resp *http.Response) error {
 		return d.odd("it comes as %s", printable(encoding))
 	}
 	total := max(resp.ContentLength, 0)
-	if total > d.m.cfg.MaxBytes {
+	if total > d.room {
 		return d.tooLarge()
 	}
 	return d.anew(downloadState{validator: validatorOf(resp), Total: total})
@@ -198,7 +221,7 @@ func (d *download) goOn(resp *http.Response) error {
 	switch {
 	case !ok || from != d.size:
 		return d.odd("it sends %s instead of the bytes from %d", printable(resp.Header.Get("Content-Range")), d.size)
-	case total > d.m.cfg.MaxBytes:
+	case total > d.room:
 		return d.tooLarge()
 	case d.state.Total != 0 && total != d.state.Total:
 		return errAnother
@@ -223,14 +246,15 @@ func (d *download) copy(resp *http.Response) (whole bool, err error) {
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
-			if d.size+int64(n) > d.m.cfg.MaxBytes {
+			if d.size+int64(n) > d.room {
 				return false, d.tooLarge()
 			}
 			if _, werr := d.part.Write(buf[:n]); werr != nil {
 				return false, diskFailed(werr)
 			}
 			d.size += int64(n)
-			d.m.cfg.Progress()
+			d.m.cfg.Progress(d.size > d.most)
+			d.most = max(d.most, d.size)
 		}
 		switch {
 		case err != nil && d.state.Total > 0 && d.size == d.state.Total, errors.Is(err, io.EOF) && d.state.Total == 0:
@@ -247,6 +271,7 @@ func (d *download) copy(resp *http.Response) (whole bool, err error) {
 // finish checks the whole, and only then gives it its name.
 func (d *download) finish() error {
 	if err := checkFile(d.part); err != nil {
+		d.most = 0
 		return errors.Join(d.m.about(err), d.anew(downloadState{}), os.Remove(d.name+partSuffix))
 	}
 	err := d.part.Sync()
@@ -256,10 +281,11 @@ func (d *download) finish() error {
 	if err == nil {
 		err = syncDir(filepath.Dir(d.name))
 	}
-	if err == nil {
-		err = os.Remove(d.name + stateSuffix)
-	}
 	if err != nil {
+		return diskFailed(err)
+	}
+	// There is none where the server names no version and no length.
+	if err := os.Remove(d.name + stateSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return diskFailed(err)
 	}
 	return nil
@@ -267,7 +293,7 @@ func (d *download) finish() error {
 
 func (d *download) tooLarge() error {
 	return errors.Join(failed(gitops.TooLarge, "raise the limit, or publish with a shorter history",
-		"download from the static mirror %s: the bundle has more than %d bytes", d.m.cfg.Shown, d.m.cfg.MaxBytes), d.anew(downloadState{}))
+		"download from the static mirror %s: its bundles have more than %d bytes", d.m.cfg.Shown, d.m.cfg.MaxBytes), d.anew(downloadState{}))
 }
 
 // odd is an answer that no HTTP server should give to such a question.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -32,10 +33,12 @@ type MirrorConfig struct {
 	// Dir keeps what was downloaded so far, over restarts. It is this mirror's
 	// alone: a file that the list does not know is removed from it.
 	Dir string
-	// MaxBytes bounds one bundle.
+	// MaxBytes bounds what is kept of bundles at one time.
 	MaxBytes int64
-	// Progress is told that bytes came; nil: nobody asks.
-	Progress func()
+	// Progress is told that bytes came, and whether they are more than came of
+	// this bundle before: a server that cannot go on in the middle sends the same
+	// ones again. nil: nobody asks.
+	Progress func(more bool)
 }
 
 // Mirror polls one static place and downloads from it. It serves one caller at
@@ -44,6 +47,7 @@ type Mirror struct {
 	cfg    MirrorConfig
 	polled Polled
 	tag    validator
+	came   map[string]int64 // how far a download came at best, by its file
 }
 
 // NewMirror sends nothing.
@@ -52,9 +56,9 @@ func NewMirror(cfg MirrorConfig) (*Mirror, error) {
 		return nil, errors.New("set up a static mirror: a client, the list's URL, a directory and a size limit are needed")
 	}
 	if cfg.Progress == nil {
-		cfg.Progress = func() {}
+		cfg.Progress = func(bool) {}
 	}
-	return &Mirror{cfg: cfg}, nil
+	return &Mirror{cfg: cfg, came: map[string]int64{}}, nil
 }
 
 // Polled is what a poll found.
@@ -167,6 +171,7 @@ func (m *Mirror) Discard(e Entry) error {
 		return m.about(err)
 	}
 	name := filepath.Join(m.cfg.Dir, nameOf(at))
+	delete(m.came, name)
 	for _, suffix := range []string{wholeSuffix, partSuffix, stateSuffix} {
 		if err := os.Remove(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return because(err, gitops.StoreFailed, "look at the state directory", "remove a stored bundle: %v", err)
@@ -177,6 +182,7 @@ func (m *Mirror) Discard(e Entry) error {
 
 // tidy removes the files of bundles that the list no longer has.
 func (m *Mirror) tidy(keep map[string]bool) error {
+	maps.DeleteFunc(m.came, func(name string, _ int64) bool { return !keep[filepath.Base(name)] })
 	entries, err := os.ReadDir(m.cfg.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -437,18 +437,66 @@ func TestMirrorNeedsItsConfig(t *testing.T) {
 	}
 }
 
+// TestProgressIsTold, and apart from it what came for the second time.
 func TestProgressIsTold(t *testing.T) {
 	p := newPlace(t, 100_000)
 	list, _ := url.Parse(p.url + "/list")
-	told := 0
-	m, err := bundle.NewMirror(bundle.MirrorConfig{Client: plain{}, List: list, Dir: t.TempDir(), MaxBytes: 1 << 20, Progress: func() { told++ }})
+	told, more := 0, 0
+	m, err := bundle.NewMirror(bundle.MirrorConfig{Client: plain{}, List: list, Dir: t.TempDir(), MaxBytes: 1 << 20, Progress: func(is bool) {
+		told++
+		if is {
+			more++
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	packOf(t, mustOpen(t, m), nil)
-	if told < 2 {
-		t.Errorf("told %d times", told)
+	p.noRanges, p.cut = true, 80_000
+	for n := range 3 {
+		if _, err := m.Open(t.Context(), entry); err == nil {
+			t.Fatal("it came whole")
+		}
+		if n > 0 && (told < 2 || more > 0) {
+			t.Errorf("the same bytes again: told %d times, %d times that they are more", told, more)
+		}
+		told, more = 0, 0
 	}
+	p.cut = 0
+	packOf(t, mustOpen(t, m), nil)
+	if told < 2 || more == 0 || more == told {
+		t.Errorf("told %d times, %d times that it is more", told, more)
+	}
+}
+
+// TestBundlesTogetherAreBounded: a list can name a thousand.
+func TestBundlesTogetherAreBounded(t *testing.T) {
+	p := newPlace(t, 400_000)
+	dir := t.TempDir()
+	m := p.mirror(dir)
+	entries := []bundle.Entry{{URI: "1.bundle"}, {URI: "2.bundle"}, {URI: "3.bundle"}}
+	for n, e := range entries {
+		b, err := m.Open(t.Context(), e)
+		if n < 2 {
+			packOf(t, b, err)
+			continue
+		}
+		wantReason(t, err, gitops.TooLarge)
+	}
+	if err := m.Discard(entries[0]); err != nil {
+		t.Fatal(err)
+	}
+	b, err := m.Open(t.Context(), entries[2])
+	packOf(t, b, err)
+}
+
+// TestBundleOfNoVersionAndNoLength comes from a server that says neither.
+func TestBundleOfNoVersionAndNoLength(t *testing.T) {
+	p := newPlace(t, 100_000)
+	p.answer = func(w http.ResponseWriter, _ *http.Request) {
+		w.(http.Flusher).Flush()
+		_, _ = w.Write(p.file)
+	}
+	packOf(t, mustOpen(t, p.mirror(t.TempDir())), nil)
 }
 
 // A server that cannot say which version it has is believed as long as the
