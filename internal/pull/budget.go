@@ -115,6 +115,9 @@ func midnight(now time.Time) time.Time {
 	return time.Date(y, m, d+1, 0, 0, 0, 0, time.UTC)
 }
 
+// tomorrow is how long the day lasts, by a clock that may be set meanwhile.
+func tomorrow(now time.Time) time.Duration { return midnight(now).Sub(now) }
+
 // size writes a number of bytes for people.
 func size(n int64) string {
 	switch {

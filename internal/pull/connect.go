@@ -148,11 +148,9 @@ func (f *fetch) bring(missing []gitops.MissingObject) error {
 	for _, m := range asked {
 		r.Wants = append(r.Wants, m.ID)
 	}
-	if asked[0].Kind == gitops.CommitObject {
-		var err error
-		if r, err = f.commitRequest(r); err != nil {
-			return err
-		}
+	r, err := f.withHaves(r, asked[0].Kind)
+	if err != nil {
+		return err
 	}
 	if f.batch.alone > 0 {
 		r.Filter, r.Haves = itselfFilter, nil
@@ -171,18 +169,24 @@ func (f *fetch) bring(missing []gitops.MissingObject) error {
 	return f.interrupted(err, got, asked, before)
 }
 
-// commitRequest asks for commits with their root trees. Those that are missing
-// after an interrupted answer lie above where trust begins, and what is below is
-// not asked for; one that the server took for older comes by a second request.
-func (f *fetch) commitRequest(r wire.Request) (wire.Request, error) {
-	if slices.Equal(f.older, r.Wants) {
-		return r, nil
+// withHaves keeps history from coming along. Commits that are missing after an
+// interrupted answer lie above where trust begins, and what is below is not asked
+// for; of a tag the commit is not either. What the server took for older comes by
+// a second request.
+func (f *fetch) withHaves(r wire.Request, kind gitops.ObjectKind) (wire.Request, error) {
+	var err error
+	switch {
+	case kind == gitops.TagObject:
+		r.Depth = 1
+		if !slices.Equal(f.older, r.Wants) {
+			r.Haves, err = f.besides()
+		}
+	case kind == gitops.CommitObject && !slices.Equal(f.older, r.Wants):
+		var until []gitops.Hash
+		if until, err = f.until(); err == nil {
+			r.Haves, err = f.present(until)
+		}
 	}
-	until, err := f.until()
-	if err != nil {
-		return r, err
-	}
-	r.Haves, err = f.present(until)
 	return r, err
 }
 
@@ -263,11 +267,13 @@ func (f *fetch) sameKind(missing []gitops.MissingObject) []gitops.MissingObject 
 	return missing[:n]
 }
 
-// fits reports whether an object comes as it should beside another: commits
-// have a request of their own, and a file comes with any filter.
+// fits reports whether an object comes as it should beside another: commits and
+// tags have a request of their own, and a file comes with any filter.
 func fits(m, first gitops.MissingObject, filter string) bool {
-	if m.Kind == gitops.CommitObject || first.Kind == gitops.CommitObject {
-		return m.Kind == first.Kind
+	for _, kind := range []gitops.ObjectKind{gitops.CommitObject, gitops.TagObject} {
+		if m.Kind == kind || first.Kind == kind {
+			return m.Kind == first.Kind
+		}
 	}
 	return m.Kind == gitops.BlobObject || filterOf(m) == filter
 }
@@ -275,9 +281,9 @@ func fits(m, first gitops.MissingObject, filter string) bool {
 // filterOf is how much below an object is wanted with it.
 func filterOf(m gitops.MissingObject) string {
 	switch {
-	case m.Kind == gitops.CommitObject || m.Kind == gitops.TagObject:
+	case m.Kind == gitops.CommitObject:
 		return aloneFilter
-	case m.Depth == 1:
+	case m.Kind == gitops.TagObject || m.Depth == 1:
 		return itselfFilter
 	case m.Depth == 2:
 		return aloneFilter

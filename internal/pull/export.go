@@ -134,7 +134,8 @@ func (s *Source) wholeTree(ctx context.Context, rev gitops.Revision, whole []git
 	s.mu.Lock()
 	s.remember()
 	s.mu.Unlock()
-	if err == nil || ctx.Err() != nil || gitops.ReasonOf(err) == gitops.StoreFailed {
+	switch gitops.ReasonOf(err) {
+	case gitops.StoreFailed, gitops.Fetching, "":
 		return err
 	}
 	if missing, e := below(); e == nil && len(missing) > 0 {

@@ -36,5 +36,7 @@ func combine(errs []error) error {
 			text = append(text, err.Error())
 		}
 	}
-	return failed(first.Reason, first.Remedy, "%s (mirrors: %s)", first.Message, strings.Join(text, "; "))
+	all := failed(first.Reason, first.Remedy, "%s (mirrors: %s)", first.Message, strings.Join(text, "; "))
+	all.Err = first.Err
+	return all
 }

@@ -30,6 +30,7 @@ type fetch struct {
 	bytes    int64 // of packs
 	lacking  int   // objects that are known to be missing, at least
 	progress bool  // something came that is kept
+	asked    bool  // the question of a poll was answered
 	batch    batch
 	wants    []gitops.Hash  // what the tip is among, for a server that gives only that
 	again    bool           // all of it was asked for
@@ -176,12 +177,18 @@ func (f *fetch) note() {
 func (f *fetch) keep() []gitops.Hash { return f.s.known }
 
 // until is where the walk over commits may end: what is below is trusted, or was
-// judged before. Where the introduction is not here (it was changed), nothing
-// that was judged before is a bound.
+// judged before. That the node used a commit does not say that all before it is
+// here: the store may have been lost, or a row of it. So the first walk of a
+// process, and the one after damage, goes to where trust begins; and where that
+// is not here (it was changed), nothing that was judged before is a bound.
 func (f *fetch) until() ([]gitops.Hash, error) {
 	start := gitops.Hash(f.s.cfg.Introduction)
 	if !start.Valid() {
 		return slices.Clone(f.s.known), nil
+	}
+	_, proven, err := f.s.store.Head(f.ctx, f.s.cfg.Source)
+	if err != nil || !proven || f.s.walked == "" {
+		return []gitops.Hash{start}, err
 	}
 	here, err := f.s.store.Has(f.ctx, start)
 	if err != nil || !here {
@@ -191,25 +198,25 @@ func (f *fetch) until() ([]gitops.Hash, error) {
 }
 
 // here reports whether the head is where the ref is, so that there is nothing
-// to do. An introduction that is not in the store is looked for once for each
-// head: it may have been changed to an older commit.
+// to do. In each process its commits are walked once all the same: what is said
+// to be connected may not be to where trust begins now, and an introduction that
+// nobody has is looked for once for each head.
 func (f *fetch) here(c choice) (bool, error) {
+	is, err := f.head(c)
+	return is && f.s.walked == c.tip, err
+}
+
+// head reports whether the store's head is where the ref is.
+func (f *fetch) head(c choice) (bool, error) {
 	head, ok, err := f.s.store.Head(f.ctx, f.s.cfg.Source)
-	if err != nil || !ok || head != c.tip {
-		return false, err
-	}
-	start := gitops.Hash(f.s.cfg.Introduction)
-	if !start.Valid() || f.s.sought == c.tip {
-		return true, nil
-	}
-	return f.s.store.Has(f.ctx, start)
+	return ok && head == c.tip, err
 }
 
 // commits finds what the ref names at this place, and brings its commits.
 func (f *fetch) commits() (gitops.Commit, error) {
 	c, err := f.tip()
 	f.wants = c.wants
-	f.s.pollEnds()
+	f.pollEnds()
 	if err != nil {
 		return gitops.Commit{}, err
 	}
@@ -235,7 +242,12 @@ func (f *fetch) commits() (gitops.Commit, error) {
 }
 
 // pollEnds books what the question cost apart from what its answer costs.
-func (s *Source) pollEnds() {
+func (f *fetch) pollEnds() {
+	if f.asked {
+		return
+	}
+	f.asked = true
+	s := f.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ledger.bookPoll(&s.memory, s.cfg.Now())
@@ -280,47 +292,16 @@ func (s *Source) peel(ctx context.Context, tip gitops.Hash) (gitops.Hash, error)
 
 // bringTip brings the commits of a tip, from a Git server or out of bundles.
 func (f *fetch) bringTip(c choice) error {
-	var err error
-	if f.p.static != nil {
+	whole, err := f.connected(c.tip)
+	switch {
+	case err != nil || whole:
+	case f.p.static != nil:
 		err = f.bundles(func() (bool, error) { return f.connected(c.tip) })
-	} else {
+	default:
 		err = f.history(c)
 	}
 	if err == nil {
-		f.s.sought = c.tip
+		f.s.walked = c.tip
 	}
 	return err
-}
-
-// carry brings the statements that are kept beside the head, and keeps them.
-func (f *fetch) carry(c choice) error {
-	if len(f.s.cfg.carried()) == 0 {
-		return nil
-	}
-	var tips []gitops.Hash
-	for _, tip := range c.carried {
-		tips = append(tips, tip)
-	}
-	slices.Sort(tips)
-	whole := func() ([]gitops.MissingObject, error) {
-		_, missing, err := f.s.store.Statements(f.ctx, tips, mostAtOnce)
-		return missing, err
-	}
-	if f.p.static != nil {
-		missing, err := whole()
-		if err != nil {
-			return err
-		}
-		if len(missing) > 0 {
-			if err := f.bundles(func() (bool, error) {
-				missing, err := whole()
-				return len(missing) == 0, err
-			}); err != nil {
-				return err
-			}
-		}
-	} else if err := f.complete(whole); err != nil {
-		return err
-	}
-	return f.s.store.Carry(f.ctx, f.s.cfg.Source, c.carried)
 }

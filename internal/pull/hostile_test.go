@@ -235,3 +235,15 @@ func TestObjectOverTheLimit(t *testing.T) {
 	err := s.Objects(t.Context(), []gitops.MissingObject{{ID: r.id("main:big"), Kind: gitops.BlobObject, Path: "big"}})
 	wantReason(t, err, gitops.TooLarge)
 }
+
+func TestProbeOfAShallowRepository(t *testing.T) {
+	r, _ := small(t, 3)
+	r.git(r.root, "clone", "-q", "--bare", "--depth", "1", "file://"+r.bare, "shallow.git")
+	cfg := config("")
+	cfg.URL = "file://" + r.root + "/shallow.git"
+	found, err := pull.Probe(t.Context(), cfg)
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	wantReason(t, found[0].Err, gitops.Incomplete)
+}

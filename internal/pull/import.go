@@ -44,7 +44,11 @@ func (s *Source) Import(ctx context.Context, file string, known []gitops.Hash) (
 	if err := s.carryImported(ctx, c); err != nil {
 		return gitops.Commit{}, err
 	}
-	return s.found(ctx, c, &place{shown: shown})
+	commit, err := s.found(ctx, c, &place{shown: shown})
+	if err == nil {
+		s.forgive()
+	}
+	return commit, err
 }
 
 // tipOf is what the header says of the source's ref, if the commits that the
@@ -129,8 +133,7 @@ func (f *fetch) sameRepository(c choice, shown string) error {
 		"import %s: its commit %s does not descend from the introduction %s of %s", shown, at.Short(), start.Short(), f.s.cfg.Source)
 }
 
-// carryImported keeps the refs beside the head that came whole. An export holds
-// them all; a bundle made by Git may not.
+// carryImported keeps the refs beside the head.
 func (s *Source) carryImported(ctx context.Context, c choice) error {
 	if len(c.carried) == 0 {
 		return nil

@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/internal/pull"
 	"github.com/edgeagent/edgeagent/internal/pull/objects"
+	"github.com/edgeagent/edgeagent/test/k3d/link"
 )
 
 // bundled has Git write a bundle.
@@ -290,5 +292,36 @@ func TestExportNamesWhatIsMissing(t *testing.T) {
 	wantReason(t, err, gitops.Incomplete)
 	if !strings.Contains(err.Error(), "clusters/n0000") || out.Len() != 0 {
 		t.Errorf("%v; %d bytes were written", err, out.Len())
+	}
+}
+
+// TestExportOverASlowLink takes several calls, and says that it goes on.
+func TestExportOverASlowLink(t *testing.T) {
+	r, first, head := incompressible(t, 60)
+	proxy, url := bad(t, r.serve().URL, link.Shape{})
+	cfg := config(url)
+	cfg.Introduction, cfg.Timeout = string(first), 400*time.Millisecond
+	s := newSource(t, cfg, openStore(t, objects.Options{}))
+	c := mustPoll(t, s)
+	proxy.Set(link.Shape{Drip: 2000, Tick: 10 * time.Millisecond})
+	var out bytes.Buffer
+	for parts := 0; ; parts++ {
+		err := s.Export(t.Context(), c.Revision, &out)
+		if err == nil {
+			if parts == 0 {
+				t.Error("nothing was interrupted")
+			}
+			break
+		}
+		if gitops.ReasonOf(err) != gitops.Fetching || out.Len() > 0 {
+			t.Fatalf("%v, %d bytes were written", err, out.Len())
+		}
+	}
+	file := filepath.Join(t.TempDir(), "fleet.bundle")
+	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustImport(t, isolated(t, first, openStore(t, objects.Options{})), file); got.Revision.Hash() != head {
+		t.Error(got)
 	}
 }

@@ -46,6 +46,7 @@ type memory struct {
 // lack is what the last call of Objects failed with, and until when the same
 // objects are not asked for again.
 type lack struct {
+	At       gitops.Hash   `json:"at,omitempty"` // the tip that was found before
 	Failures int           `json:"failures,omitempty"`
 	Until    time.Time     `json:"until,omitzero"`
 	ID       gitops.Hash   `json:"id,omitempty"`
@@ -82,6 +83,9 @@ func recall(path string, now time.Time, longest time.Duration) memory {
 			*t = now.Add(longest)
 		}
 	}
+	if m.Since.After(now) { // or a mirror would be preferred until then
+		m.Since = time.Time{}
+	}
 	return m
 }
 
@@ -92,6 +96,10 @@ func (m memory) keep(path string) {
 		return
 	}
 	b, err := json.Marshal(m)
+	if err == nil && len(b) > maxMemory { // it would not be read back
+		m.Lists = nil
+		b, err = json.Marshal(m)
+	}
 	if err != nil {
 		return
 	}

@@ -309,3 +309,64 @@ func TestTimeIsUpWhileSomethingComes(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// TestStaticHostThatCannotGoOn begins each download anew, on a link that never
+// lets it end: it must not be asked without a pause.
+func TestStaticHostThatCannotGoOn(t *testing.T) {
+	r, first, _ := incompressible(t, 60)
+	dir := t.TempDir()
+	r.publish(dir)
+	files := static(dir)
+	for _, nameless := range []bool{false, true} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			req.Header.Del("Range")
+			if nameless && req.URL.Path != "/list" {
+				text, _ := os.ReadFile(filepath.Join(dir, filepath.Base(req.URL.Path)))
+				w.(http.Flusher).Flush() // so that no length is sent
+				_, _ = w.Write(text)
+				return
+			}
+			files.ServeHTTP(w, req)
+		}))
+		defer srv.Close()
+		proxy, url := bad(t, srv.URL, link.Shape{Cut: 64 << 10})
+		cfg := config("")
+		cfg.URL, cfg.Introduction, cfg.StateDir = nowhere(t), string(first), t.TempDir()
+		cfg.Mirrors = []pull.Mirror{{URL: url + "/list", Type: "bundles"}}
+		s := newSource(t, cfg, openStore(t, objects.Options{}))
+		goes := 0
+		for range 8 {
+			if _, err := s.Commits(t.Context(), gitops.PollRequest{}); gitops.ReasonOf(err) == gitops.Fetching {
+				goes++
+			}
+		}
+		if goes > 4 || s.Link().Failures == 0 {
+			t.Errorf("%d of 8 calls were to be gone on with: %+v", goes, s.Link())
+		}
+		proxy.Set(link.Shape{})
+		mustPoll(t, s)
+		if l := s.Link(); l.Poll.In > 2000 || l.Fetch.In < 100_000 {
+			t.Errorf("a bundle is counted as the question: %+v", l)
+		}
+	}
+}
+
+// TestPreferredMirrorAfterTheClockWasSetBack: it was preferred in a year to come.
+func TestPreferredMirrorAfterTheClockWasSetBack(t *testing.T) {
+	r, _ := small(t, 1)
+	own, mirror := count(t, r.backend()), count(t, r.backend())
+	clock := noon()
+	cfg := config(own.URL)
+	cfg.RuntimeDir, cfg.Now = t.TempDir(), clock.Now
+	cfg.Mirrors = []pull.Mirror{{URL: mirror.URL + "/r.git"}}
+	up := cfg.URL
+	cfg.URL = nowhere(t)
+	store := openStore(t, objects.Options{})
+	mustPoll(t, newSource(t, cfg, store))
+	clock.now = clock.now.AddDate(-3, 0, 0)
+	cfg.URL = up
+	mustPoll(t, newSource(t, cfg, store))
+	if own.requests.Load() == 0 {
+		t.Error("the source's own URL is not tried any more")
+	}
+}

@@ -117,3 +117,37 @@ func TestCutLinkFinishes(t *testing.T) {
 		})
 	}
 }
+
+// TestLackIsForgottenWithTheHead: what a large file did to the link is history
+// once another head does not need it.
+func TestLackIsForgottenWithTheHead(t *testing.T) {
+	r, first, _ := fleet(t, 2, 0)
+	small := r.id("main")
+	r.write("clusters/n0001/large.bin", noise(rand.New(rand.NewPCG(1, 2)), 300_000))
+	head := r.commit("large")
+	proxy, url := bad(t, r.serve().URL, link.Shape{Cut: 16 << 10})
+	cfg := config(url)
+	cfg.Introduction = string(first)
+	s := newSource(t, cfg, openStore(t, objects.Options{}))
+	untilDone(t, func() error { _, err := s.Commits(t.Context(), gitops.PollRequest{}); return err })
+	lacks := func() {
+		t.Helper()
+		err := bringFolder(t, r, s, head, "clusters/n0001")
+		for gitops.ReasonOf(err) == gitops.Fetching {
+			err = bringFolder(t, r, s, head, "clusters/n0001")
+		}
+		wantReason(t, err, gitops.ObjectExceedsLink)
+		mustPoll(t, s, small)
+		if l := s.Link(); l.Reason != gitops.ObjectExceedsLink {
+			t.Errorf("a poll that finds the same head hides what is missing: %+v", l)
+		}
+	}
+	lacks()
+	proxy.Set(link.Shape{})
+	r.git(r.work, "rm", "-q", "clusters/n0001/large.bin")
+	r.commit("small again")
+	mustPoll(t, s, small)
+	if l := s.Link(); l.Reason != "" || l.Failures != 0 {
+		t.Errorf("another head does not need it: %+v", l)
+	}
+}

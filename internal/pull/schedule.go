@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/pull/wire"
 )
 
 const (
@@ -49,11 +50,11 @@ func (s *Source) polled(err error) {
 	case reason == gitops.BudgetSpent:
 		// Nothing failed. A fleet that waits for midnight must not poll together.
 		m.Reason, m.Message = reason, err.Error()
-		m.NextPoll = midnight(now).Add(jittered(s.cfg.Interval))
+		m.NextPoll = now.Add(tomorrow(now) + jittered(s.cfg.Interval))
 	default:
 		m.Failures++
 		m.Reason, m.Message = reason, err.Error()
-		m.NextPoll = now.Add(backoff(m.Failures))
+		m.NextPoll = now.Add(max(backoff(m.Failures), min(wire.RetryAfter(err), mostBackoff)))
 	}
 	s.remember()
 }
@@ -71,19 +72,37 @@ func (s *Source) brought(first gitops.Hash, err error) {
 		m.Lack = lack{}
 	case errors.Is(err, context.Canceled):
 	case reason == gitops.Fetching:
-		m.Lack = lack{Reason: reason, Message: err.Error()}
+		m.Lack = lack{At: s.at, Reason: reason, Message: err.Error()}
 		m.NextPoll = now.Add(soon)
 	case reason == gitops.BudgetSpent:
-		m.Lack = lack{Reason: reason, Message: err.Error()}
-		m.NextPoll = midnight(now).Add(jittered(s.cfg.Interval))
+		m.Lack = lack{At: s.at, Reason: reason, Message: err.Error()}
+		m.NextPoll = now.Add(tomorrow(now) + jittered(s.cfg.Interval))
 	default:
 		n := m.Lack.Failures + 1
-		m.Lack = lack{Failures: n, Until: now.Add(backoff(n)), ID: first, Reason: reason, Message: err.Error()}
+		m.Lack = lack{At: s.at, Failures: n, Until: now.Add(backoff(n)), ID: first, Reason: reason, Message: err.Error()}
 		if e, ok := errors.AsType[*gitops.Error](err); ok {
 			m.Lack.Message, m.Lack.Remedy = e.Message, e.Remedy
 		}
 	}
 	s.remember()
+}
+
+// settle notes the tip that was found. What another one lacked is history: that
+// its objects are asked for again, and then come, is not certain.
+func (s *Source) settle(tip gitops.Hash) {
+	s.at = tip
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.memory.Lack.At != tip {
+		s.memory.Lack = lack{}
+	}
+}
+
+// forgive drops what a call could not bring: a bundle may have had it.
+func (s *Source) forgive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory.Lack = lack{}
 }
 
 // held is the failure of a moment ago, where the same objects are asked for

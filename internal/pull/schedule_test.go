@@ -194,3 +194,26 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestServerIsLeftAloneAsLongAsItAsks, and no longer than after any failure.
+func TestServerIsLeftAloneAsLongAsItAsks(t *testing.T) {
+	for after, want := range map[string]time.Duration{"600": 10 * time.Minute, "31536000": 15 * time.Minute} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", after)
+			w.WriteHeader(http.StatusTooManyRequests)
+		}))
+		defer srv.Close()
+		clock := noon()
+		cfg := config(srv.URL)
+		cfg.Now = clock.Now
+		for range 2 {
+			s := newSource(t, cfg, openStore(t, objects.Options{}))
+			_, err := s.Commits(t.Context(), gitops.PollRequest{})
+			wantReason(t, err, gitops.ServerError)
+			if got := s.NextPoll().Sub(clock.now); got != want {
+				t.Errorf("Retry-After: %s: the next poll is in %s, want %s", after, got, want)
+			}
+			cfg.Mirrors = []pull.Mirror{{URL: cfg.URL}}
+		}
+	}
+}

@@ -26,8 +26,10 @@ type Source struct {
 	known []gitops.Hash
 	// settled: of the first of them nothing more is to be found out.
 	settled bool
-	// sought is the head for which the introduction was looked for.
-	sought gitops.Hash
+	// walked is the head whose commits this process has walked last.
+	walked gitops.Hash
+	// at is the tip that was found last.
+	at gitops.Hash
 	// forced says that a person asked for the last poll.
 	forced atomic.Bool
 	// cut ends the call that is running, nil when none is.
@@ -127,12 +129,18 @@ func (s *Source) Commits(ctx context.Context, r gitops.PollRequest) (gitops.Comm
 func (s *Source) poll(ctx context.Context) (gitops.Commit, error) {
 	if c := gitops.Hash(s.cfg.Ref.Commit); c != "" {
 		// A commit id never names anything else: once it is here, it is known.
-		head, ok, err := s.store.Head(ctx, s.cfg.Source)
+		f := &fetch{s: s, ctx: ctx}
+		found := choice{short: commitRef, tip: c}
+		here, err := f.here(found)
+		if err == nil && !here {
+			here, err = f.connected(c)
+		}
 		if err != nil {
 			return gitops.Commit{}, err
 		}
-		if ok && head == c {
-			return s.found(ctx, choice{short: commitRef, tip: c}, s.places[0])
+		if here {
+			s.walked = c
+			return s.found(ctx, found, s.places[0])
 		}
 	}
 	var commit gitops.Commit
@@ -195,6 +203,7 @@ func (s *Source) found(ctx context.Context, c choice, p *place) (gitops.Commit, 
 	if err := s.store.Advance(ctx, s.cfg.Source, c.tip); err != nil {
 		return gitops.Commit{}, err
 	}
+	s.settle(c.tip)
 	return commit, nil
 }
 

@@ -12,9 +12,6 @@ import (
 	"github.com/edgeagent/edgeagent/internal/pull/objects"
 )
 
-// mostRefs bounds how many refs of a static mirror are remembered.
-const mostRefs = 1000
-
 // listed is what is remembered of a static mirror: which refs its newest bundle
 // has, so that a poll that finds the same list need not read it again.
 type listed struct {
@@ -65,6 +62,7 @@ func (f *fetch) refsOf(e bundle.Entry) (refs, error) {
 	if known, ok := f.s.listed(f.p); ok && known.Newest == id {
 		return known.Refs, nil
 	}
+	f.pollEnds() // a bundle is no part of the question
 	b, err := f.p.static.Open(f.link, e)
 	if err != nil {
 		return nil, err
@@ -72,7 +70,7 @@ func (f *fetch) refsOf(e bundle.Entry) (refs, error) {
 	defer func() { _ = b.Close() }()
 	on := refs{}
 	for _, r := range b.Header.Refs {
-		if len(on) < mostRefs && slices.ContainsFunc(wanted, func(p string) bool { return strings.HasPrefix(r.Name, p) }) {
+		if slices.ContainsFunc(wanted, func(p string) bool { return strings.HasPrefix(r.Name, p) }) {
 			on[r.Name] = r.ID
 		}
 	}

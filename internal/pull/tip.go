@@ -48,7 +48,10 @@ func (f *fetch) tip() (choice, error) {
 	if !list.Shallow {
 		return c, nil
 	}
-	here, err := f.here(c)
+	here := false
+	if f.s.store != nil { // a probe has none
+		here, err = f.head(c)
+	}
 	if err == nil && !here {
 		err = failed(gitops.Incomplete, "use a repository with its whole history",
 			"fetch from %s: its repository is shallow", f.p.shown)

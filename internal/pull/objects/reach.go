@@ -121,6 +121,6 @@ func notHere(l link, path string) error {
 	return &gitops.Error{
 		Reason:  gitops.Incomplete,
 		Message: fmt.Sprintf("list what is needed: %s %s is not in the object store", what, l.id.hash()),
-		Remedy:  "fetch it first",
+		Remedy:  "the next poll brings it",
 	}
 }

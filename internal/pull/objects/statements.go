@@ -27,9 +27,7 @@ func (s *Store) Statements(ctx context.Context, tips []gitops.Hash, most int) (h
 			return nil, nil, err
 		}
 		if !a.here() {
-			// It is asked for like a commit: what it is about may be one, and of that
-			// only what is new is wanted.
-			m.add(link{i, plumbing.CommitObject}, "", 1)
+			m.add(link{i, plumbing.TagObject}, "", 1)
 			continue
 		}
 		here = append(here, i.hash())

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pull
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/pull/wire"
+)
+
+// carry brings the statements that are kept beside the head, and keeps them.
+func (f *fetch) carry(c choice) error {
+	if len(f.s.cfg.carried()) == 0 {
+		return nil
+	}
+	tips := slices.Compact(slices.Sorted(maps.Values(c.carried)))
+	if err := f.statements(tips); err != nil {
+		return err
+	}
+	return f.s.store.Carry(f.ctx, f.s.cfg.Source, c.carried)
+}
+
+// statements brings what is missing of them. What a tag is about does not come
+// along: of a commit that would be its whole tree.
+func (f *fetch) statements(tips []gitops.Hash) error {
+	missing := func() ([]gitops.MissingObject, error) {
+		_, missing, err := f.s.store.Statements(f.ctx, tips, mostAtOnce)
+		return missing, err
+	}
+	list, err := missing()
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	if f.p.static != nil {
+		return f.bundles(func() (bool, error) {
+			list, err := missing()
+			return len(list) == 0, err
+		})
+	}
+	if server := f.p.client.Server(); server.Protocol == "v0" && !server.AnyWant {
+		if err := f.named(tips); err != nil {
+			return err
+		}
+	}
+	return f.complete(missing)
+}
+
+// named asks a server for refs that gives nothing but what they name. With haves:
+// what is asked for without them is all of the history.
+func (f *fetch) named(tips []gitops.Hash) error {
+	absent, err := f.s.store.Absent(f.ctx, tips)
+	if err != nil || len(absent) == 0 {
+		return err
+	}
+	haves, err := f.besides()
+	if err != nil {
+		return err
+	}
+	f.wants = slices.Concat(f.wants, tips)
+	_, err = f.ask(wire.Request{Wants: absent, Haves: haves}, nil, 0)
+	return err
+}
+
+// besides are the commits that a server may take for known when it sends
+// statements: else those that they are about would come along.
+func (f *fetch) besides() ([]gitops.Hash, error) {
+	haves, err := f.haves()
+	if err != nil {
+		return nil, err
+	}
+	return f.present(slices.Concat(haves, f.wants))
+}
