@@ -3,7 +3,9 @@
 package agent_test
 
 import (
+	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,4 +271,34 @@ func (w *signed) refusals() []gitops.Refusal {
 		w.t.Fatal(err)
 	}
 	return all
+}
+
+// A revocation counts for what was accepted before it came, in the same process:
+// nothing is applied of it any more.
+func TestAcceptedRevisionIsJudgedAgainAfterARevocation(t *testing.T) {
+	inSignedWorld(t, "", func(w *signed) {
+		one := w.pushBy("erin", content{"a": "1"})
+		w.once()
+		var away atomic.Bool
+		away.Store(true)
+		w.cluster.hook = func(_ context.Context, at string) error {
+			if away.Load() && at == "capabilities" {
+				return failure(gitops.APIUnreachable)
+			}
+			return nil
+		}
+		two := w.pushBy("dan", content{"a": "2"})
+		w.run()
+		w.sleep(2 * time.Minute)
+		if w.state().Accepted.Revision != two {
+			t.Fatal("not accepted without the cluster")
+		}
+		w.revoke(w.fingerprint("dan")+"\n", "alice", "bob")
+		w.pushBy("dan", content{"a": "3"})
+		w.sleep(2 * time.Minute)
+		away.Store(false)
+		w.sleep(3 * time.Minute)
+		w.runs(one, content{"a": "1"})
+		w.ready("False", gitops.KeyRevoked)
+	})
 }
