@@ -19,6 +19,7 @@ func TestApprovalsCountOnNodes(t *testing.T) {
 	if _, err := w.decide(); gitops.ReasonOf(err) != gitops.NotApproved {
 		t.Fatalf("one root alone: %v", err)
 	}
+	w.git("config", "user.name", "Ben <of>\tall") // would not be a tag any more
 	done, err := w.open().Approve(t.Context(), "HEAD", w.as("ben"), false)
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +106,11 @@ func TestHeartbeatsGoOn(t *testing.T) {
 	}
 	_, err := w.open().Heartbeat(t.Context(), "", 0, w.as("mallory"))
 	fails(t, err, "belongs to no principal")
+	if _, err := w.open().Heartbeat(t.Context(), "", 1<<62, w.as("dan")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.open().Heartbeat(t.Context(), "", 0, w.as("dan"))
+	fails(t, err, "begin anew with --sequence")
 }
 
 func TestSealsOfSeveralRootsAreOne(t *testing.T) {
@@ -189,6 +195,20 @@ func TestStatementsBeforeATrustFile(t *testing.T) {
 	}
 	if _, err := w.open().Heartbeat(t.Context(), "", 0, o); err != nil {
 		t.Error(err)
+	}
+	// A seal of the same commit in another repository says nothing here.
+	w.git("config", "--remove-section", "edgeagent")
+	other := w.as("ben")
+	other.As, other.Ref, other.Introduction = "ben", "bare", "main"
+	other.Now = now.Add(-time.Hour)
+	if _, err := w.open().Seal(t.Context(), "HEAD~0", other); err != nil {
+		t.Fatal(err)
+	}
+	third := w.as("cat")
+	third.As, third.Ref, third.Introduction, third.Now = "cat", "bare", string(w.start), now.Add(time.Minute)
+	w.git("update-ref", "-d", verify.SealRef(w.start, "ann"))
+	if done, err := w.open().Seal(t.Context(), "HEAD", third); err != nil || done.Time != third.Now.Format(time.RFC3339) {
+		t.Errorf("sealed at %s, %v; want %s", done.Time, err, third.Now)
 	}
 	_, err = w.open().Approve(t.Context(), "HEAD", o, false)
 	fails(t, err, "nobody counts approvals")
