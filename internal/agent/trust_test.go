@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgeagent/edgeagent/internal/agent"
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify"
 )
 
 // What a decision needs is brought before it is made, as deep as it lies.
@@ -153,10 +155,11 @@ func TestRevocationIsRetroactive(t *testing.T) {
 		two := w.pushBy("dan", content{"a": "2"})
 		w.once()
 		w.runs(two, content{"a": "2"})
+		w.run()
+		w.sleep(2 * time.Minute)
 		w.condition(gitops.ConditionTrusted, "True", "")
 		w.revoke(w.fingerprint("dan")+"\n", "alice", "bob")
 		w.cluster.edit("a", "edited")
-		w.run()
 		w.sleep(2 * time.Minute)
 		w.holds(content{"a": "2"})
 		if c := w.condition(gitops.ConditionTrusted, "False", gitops.KeyRevoked); c.Message == "" {
@@ -300,5 +303,57 @@ func TestAcceptedRevisionIsJudgedAgainAfterARevocation(t *testing.T) {
 		w.sleep(3 * time.Minute)
 		w.runs(one, content{"a": "1"})
 		w.ready("False", gitops.KeyRevoked)
+	})
+}
+
+// turning is a verifier whose keys are read again in the middle of a cycle.
+type turning struct {
+	agent.Verifier
+	revoked atomic.Bool
+}
+
+func (v *turning) Verify(ctx context.Context, c gitops.Commit, accepted gitops.Hash) (verify.Commit, error) {
+	if v.revoked.Load() {
+		return verify.Commit{}, failure(gitops.KeyRevoked)
+	}
+	return v.Verifier.Verify(ctx, c, accepted)
+}
+
+func (v *turning) Again(ctx context.Context, rev gitops.Revision) (verify.Commit, error) {
+	if v.revoked.Load() {
+		return verify.Commit{}, failure(gitops.KeyRevoked)
+	}
+	return v.Verifier.Again(ctx, rev)
+}
+
+// A head that was let through before and is refused now is not applied by what
+// the process still knows of it.
+func TestRefusedAcceptedHeadIsNotApplied(t *testing.T) {
+	inWorld(t, func(w *world) {
+		v := &turning{Verifier: w.cfg.Sources[0].Verifier}
+		w.cfg.Sources[0].Verifier = v
+		w.restart()
+		one := w.healthy(content{"a": "1"})
+		var away atomic.Bool
+		away.Store(true)
+		w.cluster.hook = func(_ context.Context, at string) error {
+			if away.Load() && at == "capabilities" {
+				return failure(gitops.APIUnreachable)
+			}
+			return nil
+		}
+		two := w.push(content{"a": "2"})
+		w.run()
+		w.sleep(2 * time.Minute)
+		if w.state().Accepted.Revision != two {
+			t.Fatal("not accepted without the cluster")
+		}
+		v.revoked.Store(true)
+		away.Store(false)
+		if _, err := w.agent.Sync(w.ctx, fleet, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.sleep(3 * time.Minute)
+		w.runs(one, content{"a": "1"})
 	})
 }
