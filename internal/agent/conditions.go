@@ -47,7 +47,7 @@ func ready(v view, state gitops.SourceState) gitops.Condition {
 		c.Reason, c.Message = state.Refused.Reason, state.Refused.Message
 	case v.undecided != nil:
 		c.Reason, c.Message = reasonFor(v.undecided), v.undecided.Error()
-	case v.distrusted != nil:
+	case v.distrusts(state):
 		c.Reason, c.Message = reasonFor(v.distrusted), v.distrusted.Error()
 	case state.Hold != nil:
 		c.Reason, c.Message = gitops.HeldBack, "held at "+state.Hold.Revision.Short()
@@ -128,12 +128,18 @@ func verified(v view, state gitops.SourceState) gitops.Condition {
 	return c
 }
 
+// distrusts reports whether what runs is what was found not to be trusted any
+// more: another revision may have taken its place since.
+func (v view) distrusts(state gitops.SourceState) bool {
+	return v.distrusted != nil && state.Applied != nil && state.Applied.Revision == v.judged
+}
+
 // trusted speaks of what runs.
 func trusted(v view, state gitops.SourceState) gitops.Condition {
 	c := gitops.Condition{Type: gitops.ConditionTrusted, Status: "Unknown", Reason: gitops.NotYet}
 	switch {
 	case state.Applied == nil:
-	case v.distrusted != nil:
+	case v.distrusts(state):
 		c.Status, c.Reason = "False", reasonFor(v.distrusted)
 		c.Message = state.Applied.Revision.Short() + " runs and is not trusted any more: " + v.distrusted.Error()
 	case v.unproven != nil:

@@ -142,7 +142,7 @@ func (s *source) judgeRunning(ctx context.Context, state gitops.SourceState) {
 		s.view.unproven = err
 	default:
 		s.log.Error("what runs is not trusted any more", "revision", on.applied, "reason", gitops.ReasonOf(err), "err", err)
-		s.view.distrusted, s.view.unproven, s.judged = err, nil, on
+		s.view.distrusted, s.view.judged, s.view.unproven, s.judged = err, on.applied, nil, on
 	}
 }
 

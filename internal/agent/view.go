@@ -25,7 +25,8 @@ type view struct {
 	// unreleased is the accepted revision that may not change what it would.
 	unreleased gitops.Revision
 	undecided  error // why the observed head could not be judged, and that is the node's doing
-	distrusted error // why what runs is not trusted any more
+	distrusted error // why what ran when it was judged is not trusted any more
+	judged     gitops.Revision
 	unproven   error // why nobody can say whether it is
 	stale      error // why what the host shows is taken for old
 	ageless    error // why its age cannot be told
