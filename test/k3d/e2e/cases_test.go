@@ -26,6 +26,10 @@ var cases = []struct {
 	{"force_push_back_is_refused", forcePushBack},
 	{"broken_revocation_file_lets_nothing_through", brokenRevocations},
 	{"tag_mode_needs_signed_tag", tagMode},
+	{"unapproved_rbac_is_refused_and_applied_once_approved", unapprovedRBAC},
+	{"key_revoked_while_running_is_distrusted_and_cluster_stays", revokedWhileRunning},
+	{"trust_file_changes_with_its_roots_only", rotatedTrustFile},
+	{"branch_shown_as_another_is_refused", teleportedBranch},
 
 	{"deleted_object_comes_back", deletedObject},
 	{"edited_field_comes_back", editedField},
