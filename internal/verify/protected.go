@@ -21,7 +21,7 @@ const maxChangedPaths = 20_000
 // took over unchanged from one of its parents was judged there.
 func (x *examination) guardsPaths(ctx context.Context, id gitops.Hash, raw rawCommit, under []*policy) error {
 	for _, p := range under {
-		for _, guard := range p.file.Protected {
+		for _, guard := range p.guards() {
 			if len(guard.Paths) == 0 {
 				continue
 			}
@@ -38,6 +38,16 @@ func (x *examination) guardsPaths(ctx context.Context, id gitops.Hash, raw rawCo
 		}
 	}
 	return nil
+}
+
+// guards are the protections of the trust file, and the one that needs no word
+// there: what lies beside the trust file is the roots' too.
+func (p *policy) guards() []Protection {
+	if !p.inBand() {
+		return nil
+	}
+	own := Protection{Paths: []string{trustDirectory + "/"}, Approvals: p.threshold(), By: []string{roleRoot}}
+	return append(slices.Clone(p.file.Protected), own)
 }
 
 // approved counts who stands for a protected change.

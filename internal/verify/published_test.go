@@ -4,6 +4,7 @@ package verify_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -31,6 +32,24 @@ func TestPublishedStatements(t *testing.T) {
 			w.revoke(w.keys["dan"].fingerprint()+"\n", either(broken, []string{"alice", "bob"}, []string{"alice"})...)
 			head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
 			return offer{commit: onMain(head), blamed: head}
+		}},
+		{"revocation behind many statements that nobody counts", gitops.KeyRevoked, func(w *inband, broken bool) offer {
+			blob := w.put(gitops.BlobObject, []byte("junk\n"))
+			for i := range 100 {
+				w.state("erin", verify.RevocationRef(0, fmt.Sprintf("junk%d", i)), blob, gitops.BlobObject, verify.RevocationMessage(w.root, 0, blob))
+			}
+			w.revoke(w.keys["dan"].fingerprint()+"\n", either(broken, []string{"alice", "bob"}, []string{"alice"})...)
+			head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
+			return offer{commit: onMain(head), blamed: head}
+		}},
+		{"more statements than can be looked at", gitops.TrustMissing, func(w *inband, broken bool) offer {
+			blob := w.put(gitops.BlobObject, []byte("junk\n"))
+			w.state("erin", verify.RevocationRef(0, "junk"), blob, gitops.BlobObject, verify.RevocationMessage(w.root, 0, blob))
+			for i := range either(broken, 1025, 1) {
+				w.refs[fmt.Sprintf("refs/edgeagent/revocations/0/%d", i)] = w.refs[verify.RevocationRef(0, "junk")]
+			}
+			head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
+			return offer{commit: onMain(head)}
 		}},
 		{"key that the trust file revokes", gitops.KeyRevoked, func(w *inband, broken bool) offer {
 			head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)

@@ -23,9 +23,10 @@ const (
 	kindApproval    = "approval"
 	noParent        = gitops.Hash("0000000000000000000000000000000000000000")
 	statementHeader = "Edgeagent-Statement"
-	// maxStatements bounds how many statements about one thing are looked at:
-	// whoever may push refs can push any number of them.
-	maxStatements = 64
+	// maxStatements bounds how many statements of one kind are looked at. Whoever
+	// may push refs can push any number: beyond the bound nothing is decided,
+	// because what the roots published could be among those that were left out.
+	maxStatements = 1024
 )
 
 // statement is what a signed tag says, before anybody believes it.
@@ -45,9 +46,14 @@ func (x *examination) statements(ctx context.Context, prefix string) ([]statemen
 		return nil, err
 	}
 	var out []statement
+	read := 0
 	for _, ref := range slices.Sorted(maps.Keys(carried)) {
-		if !strings.HasPrefix(ref, prefix) || len(out) == maxStatements {
+		if !strings.HasPrefix(ref, prefix) {
 			continue
+		}
+		if read++; read > maxStatements {
+			return nil, refusal(gitops.TrustMissing, "delete those on the server that nobody needs any more",
+				"there are more than %d refs below %s: what is among them cannot be told", maxStatements, prefix)
 		}
 		raw, err := object(ctx, x.objects, carried[ref], gitops.TagObject)
 		if refused(err) {

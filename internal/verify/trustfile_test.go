@@ -276,6 +276,12 @@ func TestTrustFile(t *testing.T) {
 			w.approve("bob", of, w.root)
 			return offer{commit: onMain(head), blamed: head}
 		}},
+		{"another file beside the trust file", gitops.NotApproved, func(w *inband, broken bool) offer {
+			head := w.commitOf(w.keys["dan"].sign, w.base.with(files{".edgeagent/notes": "x\n"}), w.forMain(), w.root)
+			w.approve("alice", head, w.root)
+			w.approve(either(broken, "dan", "bob"), head, w.root)
+			return offer{commit: onMain(head), blamed: head}
+		}},
 		{"approval from another parent", gitops.NotApproved, func(w *inband, broken bool) offer {
 			head := w.commitOf(w.keys["dan"].sign, w.base.with(files{"rbac/admin.yaml": ""}), w.forMain(), w.root)
 			w.approve("alice", head, w.root)
