@@ -4,6 +4,7 @@ package journal_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -166,7 +167,19 @@ func TestSlotsAreWrittenOnlyWhenTrustMoves(t *testing.T) {
 	if !slices.Equal(before, look()) {
 		t.Error("a slot was written")
 	}
+	sequence := func(text string) (n int) {
+		_, err := fmt.Sscanf(text, "{\n \"sequence\": %d", &n)
+		check(t, err)
+		return n
+	}
 	check(t, j.Accept(t.Context(), "fleet", gitops.At{Revision: revision("c")}, false))
+	newest := 0
+	if sequence(before[1]) > sequence(before[0]) {
+		newest = 1
+	}
+	if now := look(); now[newest] != before[newest] || now[1-newest] == before[1-newest] {
+		t.Error("the first write of a process is not over the older slot: a cut would leave neither")
+	}
 	check(t, j.Accept(t.Context(), "fleet", gitops.At{Revision: revision("d")}, false))
 	after := look()
 	if before[0] == after[0] || before[1] == after[1] {
