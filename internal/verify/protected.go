@@ -46,7 +46,7 @@ func (p *policy) guards() []Protection {
 	if !p.inBand() {
 		return nil
 	}
-	own := Protection{Paths: []string{trustDirectory + "/"}, Approvals: p.threshold(), By: []string{roleRoot}}
+	own := Protection{Paths: []string{trustDirectory + "/*"}, Approvals: p.threshold(), By: []string{roleRoot}}
 	return append(slices.Clone(p.file.Protected), own)
 }
 

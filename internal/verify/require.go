@@ -106,12 +106,15 @@ func (x *examination) require(ctx context.Context, raw rawCommit, p *policy) ([]
 		return nil, err
 	}
 	out := []Requirement{signature, release}
-	for _, g := range p.file.Protected {
+	for _, g := range p.guards() {
 		r := Requirement{Need: g.Approvals, What: "a change of " + strings.Join(append(slices.Clone(g.Kinds), g.Namespaces...), ", "), Rendered: true}
 		if len(g.Paths) > 0 {
 			changed, err := x.touches(ctx, id, raw, g)
 			if err != nil {
 				return nil, err
+			}
+			if changed == trustPath {
+				continue // the roots are asked about it below
 			}
 			if changed != "" {
 				r.What, r.Rendered = "a change of "+quoted(changed), false
