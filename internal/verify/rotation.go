@@ -44,7 +44,7 @@ func (x *examination) rotates(ctx context.Context, id gitops.Hash, raw rawCommit
 			return err
 		}
 	}
-	if !newest.inBand() || !newest.file.sameRoots(after.file) {
+	if !newest.file.sameRoots(after.file) {
 		return x.signedByRoots(ctx, id, raw, after, "its own new roots")
 	}
 	return nil

@@ -3,6 +3,7 @@
 package verify_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -96,5 +97,37 @@ func TestAgainKeepsTheGuards(t *testing.T) {
 		if err := got.Release(role); gitops.ReasonOf(err) != want {
 			t.Errorf("Release: %v, want %q", err, want)
 		}
+	}
+}
+
+// What cannot be read of an approval that was given is no decision.
+func TestAgainReadsThatFailAreNoDecision(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(w *inband) files{
+		"protected path": func(*inband) files { return files{"rbac/admin.yaml": "c: 2\n"} },
+		"trust file":     func(w *inband) files { return files{trustYAML: w.trust(2, "")} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newInband(t)
+			head := w.commitOf(w.keys["dan"].sign, w.base.with(change(w)), w.forMain(), w.root)
+			w.approve("alice", head, w.root) // and the other one is not shown any more
+			for n := 1; ; n++ {
+				store := &failing{Objects: w, nth: n, err: func() error { return errors.New("disk") }}
+				v, err := verify.New(w.config(), store)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := v.Again(t.Context(), gitops.NewRevision("main", head))
+				if store.last == "" {
+					if err != nil || n < 10 {
+						t.Errorf("with all reads well: %v after %d reads", err, n)
+					}
+					break
+				}
+				if got.Valid() || gitops.ReasonOf(err) != gitops.StoreFailed {
+					t.Errorf("read %d of %s fails: %v", n, store.last.Short(), err)
+				}
+			}
+		})
 	}
 }

@@ -162,3 +162,40 @@ func TestProtectedPaths(t *testing.T) {
 		}
 	}
 }
+
+// Two trust files of one version, both signed by the roots: a merge keeps that of
+// its first parent, or raises the version.
+func TestTwoTrustFilesOfOneVersion(t *testing.T) {
+	runRules(t, []rule{
+		{"merge takes the other one", gitops.TrustRollback, func(w *inband, broken bool) offer {
+			one, two := w.trust(2, "rollbackFloor: "+string(w.root)+"\n"), w.trust(2, "")
+			ours := w.commitOf(w.keys["alice"].sign, w.base.with(files{trustYAML: one}), "", w.root)
+			theirs := w.commitOf(w.keys["alice"].sign, w.base.with(files{trustYAML: two}), "", w.root)
+			for _, c := range []gitops.Hash{ours, theirs} {
+				w.approve("bob", c, w.root)
+			}
+			head := w.commitOf(w.keys["dan"].sign, w.base.with(files{trustYAML: either(broken, two, one)}), w.forMain(), ours, theirs)
+			return offer{commit: onMain(head), blamed: head}
+		}},
+	})
+}
+
+// A refusal names who stands for a change in one order, whoever signed it.
+func TestRefusalsNameWhoStands(t *testing.T) {
+	w := newInband(t)
+	w.base[trustYAML] = strings.Replace(w.trust(1, ""), "{paths: [rbac/], approvals: 2}", "{paths: [rbac/], approvals: 3}", 1)
+	w.root = w.commitOf(nil, w.base, "")
+	head := w.commitOf(w.keys["alice"].sign, w.base.with(files{"rbac/admin.yaml": "c: 2\n"}), w.forMain(), w.root)
+	w.approve("bob", head, w.root)
+	w.approve("erin", head, w.root)
+	v, err := verify.New(w.config(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Verify(t.Context(), onMain(head), "")
+	for _, want := range []string{`changes "rbac"`, "2 of 3 signed or approved it: alice, bob;", "by 1 more of: carol"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify_test
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify"
+)
+
+// What of a cluster takes approvals: kinds as kubectl writes them, namespaces,
+// and both together.
+func TestReleaseGuards(t *testing.T) {
+	ref := func(kind, group, namespace, name string) gitops.ObjectRef {
+		return gitops.ObjectRef{Kind: kind, Group: group, Namespace: namespace, Name: name}
+	}
+	const rbac, webhooks = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
+	for name, c := range map[string]struct {
+		guard      string
+		held, free []gitops.ObjectRef
+	}{
+		"a kind": {"kinds: [ClusterRole.rbac.authorization.k8s.io]",
+			[]gitops.ObjectRef{ref("ClusterRole", rbac, "", "x")},
+			[]gitops.ObjectRef{ref("ClusterRole", "example.com", "", "x"), ref("Role", rbac, "a", "x"), ref("ClusterRole", "", "", "x")}},
+		"a kind of the core group": {"kinds: [Secret]",
+			[]gitops.ObjectRef{ref("Secret", "", "a", "x")},
+			[]gitops.ObjectRef{ref("Secret", "example.com", "a", "x"), ref("ConfigMap", "", "a", "x")}},
+		"a whole group": {`kinds: ["*.admissionregistration.k8s.io"]`,
+			[]gitops.ObjectRef{ref("ValidatingWebhookConfiguration", webhooks, "", "x"), ref("MutatingWebhookConfiguration", webhooks, "", "x")},
+			[]gitops.ObjectRef{ref("Role", rbac, "a", "x")}},
+		"a namespace": {"namespaces: [kube-system]",
+			[]gitops.ObjectRef{ref("ConfigMap", "", "kube-system", "x"), ref("Namespace", "", "", "kube-system"), ref("Role", rbac, "kube-system", "x")},
+			[]gitops.ObjectRef{ref("ConfigMap", "", "default", "kube-system"), ref("Namespace", "", "", "default"), ref("Namespace", "example.com", "", "kube-system"), ref("Node", "", "", "kube-system")}},
+		"namespaces by a pattern": {`namespaces: ["kube-*"]`,
+			[]gitops.ObjectRef{ref("ConfigMap", "", "kube-public", "x")},
+			[]gitops.ObjectRef{ref("ConfigMap", "", "kub", "x")}},
+		"a kind in a namespace": {"kinds: [Secret], namespaces: [prod]",
+			[]gitops.ObjectRef{ref("Secret", "", "prod", "x")},
+			[]gitops.ObjectRef{ref("Secret", "", "test", "x"), ref("ConfigMap", "", "prod", "x")}},
+		"a path alone holds nothing back here": {"paths: [secret/]", nil, []gitops.ObjectRef{ref("Secret", "", "prod", "x")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newInband(t)
+			w.base[trustYAML] = strings.Replace(w.trust(1, ""), "kinds: [ClusterRole.rbac.authorization.k8s.io], approvals: 1, by: [root]", c.guard+", approvals: 2, by: [root]", 1)
+			w.root = w.commitOf(nil, w.base, "")
+			head := w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/web.yaml": "a: 2\n"}), w.forMain(), w.root)
+			got := w.accepted(t, onMain(head))
+			if err := got.Release(nil); err != nil {
+				t.Errorf("nothing is changed: %v", err)
+			}
+			if err := got.Release(c.free); err != nil {
+				t.Errorf("%v is held back: %v", c.free, err)
+			}
+			for _, held := range c.held {
+				err := got.Release(append(c.free, held))
+				e, ok := errors.AsType[*gitops.Error](err)
+				if !ok || e.Reason != gitops.NotApproved || e.Commit != head || !strings.Contains(e.Message, held.String()) || !strings.HasSuffix(e.Message, ": 0 of 2 signed or approved it") {
+					t.Errorf("%v: %v", held, err)
+				}
+			}
+			w.approve("alice", head, w.root)
+			w.approve("dan", head, w.root) // no root
+			for i, want := range []string{"1 of 2 signed or approved it: alice", ""} {
+				if i == 1 {
+					w.approve("bob", head, w.root)
+				}
+				err := w.accepted(t, onMain(head)).Release(c.held)
+				if want == "" && err != nil || want != "" && len(c.held) > 0 && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "1 more of: bob, carol")) {
+					t.Errorf("with %d approvals: %v", i+1, err)
+				}
+			}
+		})
+	}
+}
+
+// accepted is what a verifier lets through.
+func (w *inband) accepted(t *testing.T, c gitops.Commit) verify.Commit {
+	t.Helper()
+	v, err := verify.New(w.config(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := v.Verify(t.Context(), c, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// manyFiles is a tree with n files of one content.
+func (w *inband) manyFiles(n int, content string) gitops.Hash {
+	blob := must(hex.DecodeString(string(w.put(gitops.BlobObject, []byte(content)))))
+	var raw []byte
+	for i := range n {
+		raw = append(append(raw, fmt.Sprintf("100644 f%06d\x00", i)...), blob...)
+	}
+	return w.put(gitops.TreeObject, raw)
+}
+
+// withDirectory is a tree like that of files, with a directory in it.
+func (w *inband) withDirectory(f files, name string, tree gitops.Hash) gitops.Hash {
+	placeholder := w.tree(files{"x": "placeholder\n"})
+	_, raw, err := w.Object(w.t.Context(), w.tree(f.with(files{name + "/x": "placeholder\n"})))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	old, id := must(hex.DecodeString(string(placeholder))), must(hex.DecodeString(string(tree)))
+	return w.put(gitops.TreeObject, []byte(strings.Replace(string(raw), string(old), string(id), 1)))
+}
+
+func (w *inband) commitTree(s sign, tree gitops.Hash, message string, parents ...gitops.Hash) gitops.Hash {
+	text := strings.Replace(w.unsigned(parents...), string(emptyTree), string(tree), 1)
+	if message != "" {
+		text = strings.TrimRight(text, "\n") + "\n\n" + message + "\n"
+	}
+	return w.put(gitops.CommitObject, []byte(signText(text, s)))
+}
+
+// What is too much to compare cannot be told, and is refused.
+func TestChangesTooManyToTell(t *testing.T) {
+	guarded := func(w *inband) {
+		w.base[trustYAML] = strings.Replace(w.trust(1, ""), "paths: [rbac/]", `paths: ["many/*/deep"]`, 1)
+		w.root = w.commitOf(nil, w.base, "")
+	}
+	runRules(t, []rule{
+		{"twenty thousand files changed at once", gitops.NotApproved, func(w *inband, broken bool) offer {
+			guarded(w)
+			tree := w.withDirectory(w.base, "many", w.manyFiles(either(broken, 20_000, 19_999), "x\n"))
+			head := w.commitTree(w.keys["dan"].sign, tree, w.forMain(), w.root)
+			return offer{commit: onMain(head), blamed: head}
+		}},
+		{"forge merges twenty thousand files", gitops.MergerAuthored, func(w *inband, broken bool) offer {
+			// Each side changes a file of its own in a directory of many.
+			n := either(broken, 19_998, 19_900)
+			many := w.withDirectory(w.base, "many", w.manyFiles(n, "x\n"))
+			base := w.commitTree(w.keys["dan"].sign, many, "", w.root)
+			one := w.withDirectory(w.base.with(files{"apps/web.yaml": "ours\n"}), "many", w.manyFiles(n, "x\n"))
+			two := w.withDirectory(w.base.with(files{"clusters/n1/app.yaml": "theirs\n"}), "many", w.manyFiles(n+1, "x\n"))
+			both := w.withDirectory(w.base.with(files{"apps/web.yaml": "ours\n", "clusters/n1/app.yaml": "theirs\n"}), "many", w.manyFiles(n+1, "x\n"))
+			three := w.withDirectory(w.base.with(files{"apps/web.yaml": "ours\n"}), "many", w.manyFiles(n-1, "x\n"))
+			ours := w.commitTree(w.keys["dan"].sign, either(broken, three, one), "", base)
+			theirs := w.commitTree(w.keys["erin"].sign, two, "", base)
+			w.approve("dan", theirs, base)
+			head := w.commitTree(w.keys["forge"].sign, both, w.forMain(), ours, theirs)
+			return offer{commit: onMain(head), blamed: head}
+		}},
+	})
+}
+
+// Merges by a forge where a name is a file on one side and a directory on the
+// other, where a side takes something away, and where their common ancestor is
+// far.
+func TestForgeMergesOfAllShapes(t *testing.T) {
+	merge := func(ours, theirs, base files, result func(broken bool) files) func(*inband, bool) offer {
+		return func(w *inband, broken bool) offer {
+			start := w.commitOf(w.keys["dan"].sign, w.base.with(base), "", w.root)
+			a := w.commitOf(w.keys["dan"].sign, w.base.with(base).with(ours), "", start)
+			b := w.commitOf(w.keys["erin"].sign, w.base.with(base).with(theirs), "", start)
+			w.approve("dan", b, start)
+			head := w.commitOf(w.keys["forge"].sign, w.base.with(base).with(result(broken)), w.forMain(), a, b)
+			return offer{commit: onMain(head), blamed: head}
+		}
+	}
+	runRules(t, []rule{
+		{"forge keeps what one side took away", gitops.MergerAuthored, merge(files{"apps/web.yaml": ""}, files{"clusters/n1/app.yaml": "2\n"}, nil,
+			func(broken bool) files {
+				return files{"apps/web.yaml": either(broken, "a: 1\n", ""), "clusters/n1/app.yaml": "2\n"}
+			})},
+		{"forge merges what both made", gitops.MergerAuthored, merge(files{"new/a": "1\n"}, files{"new/b": "2\n"}, nil,
+			func(broken bool) files { return files{"new/a": "1\n", "new/b": either(broken, "3\n", "2\n")} })},
+		{"forge drops a directory that both changed", gitops.MergerAuthored, merge(files{"new/a": "1\n"}, files{"new/b": "2\n"}, files{"new/c": "0\n"},
+			func(broken bool) files {
+				if broken {
+					return files{"new/c": ""}
+				}
+				return files{"new/a": "1\n", "new/b": "2\n"}
+			})},
+		{"forge makes a file of a directory", gitops.MergerAuthored, func(w *inband, broken bool) offer {
+			start := w.commitOf(w.keys["dan"].sign, w.base.with(files{"new/c": "0\n"}), "", w.root)
+			a := w.commitOf(w.keys["dan"].sign, w.base.with(files{"new/c": "0\n", "new/a": "1\n"}), "", start)
+			b := w.commitOf(w.keys["erin"].sign, either(broken, w.base.with(files{"new": "a file\n"}), w.base.with(files{"new/c": "0\n", "new/b": "2\n"})), "", start)
+			w.approve("dan", b, start)
+			result := either(broken, w.base.with(files{"new": "a file\n"}), w.base.with(files{"new/c": "0\n", "new/a": "1\n", "new/b": "2\n"}))
+			head := w.commitOf(w.keys["forge"].sign, result, w.forMain(), a, b)
+			return offer{commit: onMain(head), blamed: head}
+		}},
+		{"forge merges where both made a directory of a file", gitops.MergerAuthored, func(w *inband, broken bool) offer {
+			start := w.commitOf(w.keys["dan"].sign, w.base.with(either(broken, files{"new": "a file\n"}, nil)), "", w.root)
+			a := w.commitOf(w.keys["dan"].sign, w.base.with(files{"new/a": "1\n"}), "", start)
+			b := w.commitOf(w.keys["erin"].sign, w.base.with(files{"new/b": "2\n"}), "", start)
+			w.approve("dan", b, start)
+			head := w.commitOf(w.keys["forge"].sign, w.base.with(files{"new/a": "1\n", "new/b": "2\n"}), w.forMain(), a, b)
+			return offer{commit: onMain(head), blamed: head}
+		}},
+		{"forge merges lines that are unrelated", gitops.MergerAuthored, func(w *inband, broken bool) offer {
+			a := w.commitOf(w.keys["dan"].sign, w.base, "", w.root)
+			parents := []gitops.Hash{w.root}
+			if broken {
+				parents = nil
+			}
+			// A commit without parents is judged by the node's files, too.
+			signers := w.file("erin_signers", "erin "+w.keys["erin"].line()+"\n")
+			b := w.commitOf(w.keys["erin"].sign, either(broken, files{"new/b": "2\n"}, w.base.with(files{"new/b": "2\n"})), "", parents...)
+			w.approve("dan", b, first(parents))
+			head := w.commitOf(w.keys["forge"].sign, w.base.with(either(broken, nil, files{"new/b": "2\n"})), w.forMain(), a, b)
+			return offer{commit: onMain(head), blamed: head, config: func(c *verify.Config) { c.AllowedSigners = signers }}
+		}},
+	})
+}
+
+func first(ids []gitops.Hash) gitops.Hash {
+	if len(ids) == 0 {
+		return ""
+	}
+	return ids[0]
+}
