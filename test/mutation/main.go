@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Program mutation switches the guards of a package off, one at a time, and
-// reports those whose absence no test notices. It compiles the package once,
-// with every mutant in it and none of them on, and chooses one by an environment
-// variable for each run of the tests: go test -overlay, so that no source file
-// is touched and nothing of it is in a program that is shipped.
+// Command mutation owns the proof that guards matter: it switches those of a
+// package off, one at a time, and reports the ones whose absence no test notices.
+// It compiles the package once, with every mutant in it and none of them on, and
+// chooses one by an environment variable for each run of the tests. It does so by
+// go test -overlay, and never touches a source file; nothing of it is ever in a
+// program that is shipped.
 package main
 
 import (
