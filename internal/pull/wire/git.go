@@ -193,6 +193,7 @@ func (s *git) pack(g *guard, doing string, r Request) (*Pack, error) {
 		g.end()
 		return nil, err
 	}
+	pack.packets.counts = g.works
 	whole := &told{r: pack.r, failed: func(err error) error { return s.tell(doing, in, err) }}
 	pack.r = whole
 	pack.close = func() error {

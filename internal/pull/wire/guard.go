@@ -19,6 +19,7 @@ type guard struct {
 	meter  *Meter
 	paused atomic.Bool
 	anew   atomic.Bool
+	worked atomic.Bool
 }
 
 // guarded returns a guard that runs until it is ended.
@@ -35,6 +36,11 @@ func (g *guard) resume() { g.paused.Store(false) }
 
 // again gives another attempt on another connection its own patience.
 func (g *guard) again() { g.anew.Store(true) }
+
+// works says that the server is still at work: a repository that is not packed
+// well keeps it busy for minutes, in which nothing comes but a few bytes that
+// say so. The link is not too slow then; the time for the request still runs.
+func (g *guard) works() { g.worked.Store(true) }
 
 // end releases the guard: the request is over.
 func (g *guard) end() { g.cancel(context.Canceled) }
@@ -64,6 +70,9 @@ func (g *guard) watch(l Limits, timeout time.Duration) {
 		last = now
 		if n := g.meter.total(); n != count || g.anew.Swap(false) {
 			count, moved = n, waited
+		}
+		if g.worked.Swap(false) {
+			window, windowCount = waited, count
 		}
 		switch {
 		case timeout > 0 && waited >= timeout:

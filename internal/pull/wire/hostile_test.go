@@ -86,6 +86,20 @@ func drip(every time.Duration) http.HandlerFunc {
 	}
 }
 
+// working says that it is still at work on the pack, as Git does while it counts.
+func working(every time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", packType)
+		_, _ = io.WriteString(w, frame("packfile\n"))
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, frame("\x01"))
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(every)
+		}
+	}
+}
+
 func stall(first string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // else nobody notices that the client goes
@@ -169,6 +183,7 @@ func TestEveryFailureHasItsReason(t *testing.T) {
 		{name: "no more bytes", handler: v2(goodRefs, stall(frame("packfile\n")+frame("\x01PACK"))), limits: quick, reason: gitops.Timeout, text: "no byte"},
 		{name: "a byte now and then", handler: drip(20 * time.Millisecond), limits: slow, reason: gitops.TooSlow},
 		{name: "never done", handler: drip(20 * time.Millisecond), limits: lasting, timeout: 400 * time.Millisecond, reason: gitops.Timeout, text: "400ms"},
+		{name: "at work without end", handler: v2(goodRefs, working(20*time.Millisecond)), limits: slow, timeout: time.Second, reason: gitops.Timeout, text: "1s"},
 		{name: "ref gone meanwhile", handler: v0(says(packType, frame("ERR upload-pack: not our ref "+someID))), reason: gitops.RefMissing},
 		{name: "object not there, v2", handler: v2(goodRefs, says(packType, frame("ERR upload-pack: not our ref "+someID))), reason: gitops.RefMissing},
 		{name: "an error in the pack", handler: packing(frame("\x01PACK") + frame("\x03out of memory\x07")), reason: gitops.ServerError, text: `"out of memory"`},

@@ -15,8 +15,9 @@ type Pack struct {
 	// Wanted are the refs that were asked for by name.
 	Wanted []Ref
 
-	r     io.Reader
-	close func() error
+	r       io.Reader
+	packets *packReader // below r, nil where the pack comes without packets
+	close   func() error
 }
 
 func (p *Pack) Read(b []byte) (int, error) { return p.r.Read(b) }

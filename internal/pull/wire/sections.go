@@ -27,7 +27,8 @@ const maxAside = 1 << 20
 // the end of the answer is io.ErrUnexpectedEOF, an error of r comes back as it is.
 func newPack(r io.Reader, a abilities, limit int64) (*Pack, error) {
 	in := &lines{r: r, limit: maxAside}
-	pack := &Pack{r: &packReader{in: in, limit: limit, acks: a.protocol == 0}}
+	packets := &packReader{in: in, limit: limit, acks: a.protocol == 0}
+	pack := &Pack{r: packets, packets: packets}
 	if a.protocol == 0 {
 		return pack, nil
 	}
@@ -122,6 +123,16 @@ type packReader struct {
 	rest  []byte
 	acks  bool // protocol v0: acknowledgements may come before the first packet
 	over  error
+	// counts is called with each packet by which the server says that it is
+	// still at work on the pack.
+	counts func()
+}
+
+// working passes a sign of work on.
+func (p *packReader) working() {
+	if p.counts != nil {
+		p.counts()
+	}
 }
 
 func (p *packReader) Read(b []byte) (int, error) {
@@ -166,8 +177,9 @@ func (p *packReader) packet() ([]byte, error) {
 	switch channel {
 	case 1:
 		p.acks = false
-		if len(content) == 0 {
-			return nil, nil // keeps the connection alive
+		if len(content) == 0 { // keeps the connection alive
+			p.working()
+			return nil, nil
 		}
 		// The pack has its own limit.
 		p.in.refund(len(content) + 5)
@@ -178,6 +190,7 @@ func (p *packReader) packet() ([]byte, error) {
 		}
 		return content, nil
 	case 2:
+		p.working()
 		return nil, nil
 	case 3:
 		return nil, serverSaid(string(content[:min(len(content), maxSaid)]))
