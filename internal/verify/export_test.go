@@ -103,3 +103,8 @@ func CheckSignature(v *Verifier, payload []byte, armor string) error {
 
 // Weak says what is too weak about a key or its binding.
 func Weak(key *packet.PublicKey, binding *packet.Signature) string { return weakOpenPGP(key, binding) }
+
+// MergeBases are the newest commits that two commits have in common.
+func MergeBases(ctx context.Context, objects Objects, a, b gitops.Hash) ([]gitops.Hash, error) {
+	return mergeBases(ctx, objects, a, b, defaultMaxCommits)
+}

@@ -85,7 +85,11 @@ func questions(o offer) map[string]func(context.Context, *verify.Verifier) (bool
 func TestReadsThatFailAreNoDecision(t *testing.T) {
 	t.Parallel()
 	w, o := eventful(t)
-	for name, ask := range questions(o) {
+	all := questions(o)
+	approved := w.commitOf(w.keys["erin"].sign, w.base.with(files{trustYAML: w.trust(2, "heartbeat: {by: [developer]}\n"), "apps/web.yaml": "a: 2\n", "rbac/admin.yaml": "c: 2\n"}), "", o.commit.Revision.Hash())
+	w.approve("dan", approved, o.commit.Revision.Hash())
+	all["Verify what an approval releases"] = questions(offer{commit: onMain(approved), accepted: o.commit.Revision.Hash()})["Verify"]
+	for name, ask := range all {
 		t.Run(name, func(t *testing.T) {
 			for n := 1; ; n++ {
 				store := &failing{Objects: w, nth: n, err: func() error { return errors.New("disk") }}

@@ -105,7 +105,7 @@ func run(ctx context.Context, o options, only string) error {
 func (o options) directory() (dir string, cleanUp func(), err error) {
 	if o.work == "" {
 		dir, err = os.MkdirTemp("", "mutation")
-		return dir, func() { os.RemoveAll(dir) }, err
+		return dir, func() { _ = os.RemoveAll(dir) }, err
 	}
 	paths, err := filepath.Glob(filepath.Join(o.pkg, "*.go"))
 	if err != nil {
