@@ -65,6 +65,7 @@ func (d *daemon) source(ctx context.Context, cfg config.Config, s config.Source)
 		Guard:    s.PrunePolicy.Guard(),
 
 		MaxStaleness: s.Staleness(), Unverified: s.Trust.Mode == config.TrustNone,
+		Statements: s.Trust.Threshold.Count > 0 || s.Staleness() > 0,
 	}
 	introduction, err := d.introduction(ctx, s)
 	if err != nil {

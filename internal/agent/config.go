@@ -63,6 +63,9 @@ type SourceConfig struct {
 	Guard    gitops.PruneGuard
 	// Unverified is set where the trust mode is none: there is no trust to lose.
 	Unverified bool
+	// Statements says that signed statements count although the repository has
+	// no trust file: the node's own file names roots, or wants signs of life.
+	Statements bool
 	// MaxStaleness is how old the newest sign of life may be, 0 for any age.
 	MaxStaleness time.Duration
 

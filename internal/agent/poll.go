@@ -25,6 +25,7 @@ func (s *source) poll(ctx context.Context, state gitops.SourceState) {
 	s.stage(ctx, gitops.StageFetching)
 	commit, err := s.cfg.Git.Commits(ctx, gitops.PollRequest{
 		Known: known(state), Forced: s.asked, Settled: s.view.verifiedNow && s.view.unreleased == "",
+		Unstated: !s.cfg.Statements && state.Accepted != nil && state.Accepted.TrustVersion == 0,
 	})
 	s.noteLink(ctx)
 	switch {

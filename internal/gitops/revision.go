@@ -87,6 +87,9 @@ type PollRequest struct {
 	// Settled says that nothing more is to be found out about the first of Known:
 	// statements about it are not asked for again.
 	Settled bool
+	// Unstated says that statements can decide nothing about what the node uses:
+	// they are asked for with a new head only, not with each poll.
+	Unstated bool
 }
 
 // MissingObject is an object that is needed and not in the store.

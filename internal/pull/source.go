@@ -26,6 +26,8 @@ type Source struct {
 	known []gitops.Hash
 	// settled: of the first of them nothing more is to be found out.
 	settled bool
+	// unstated: no statement counts until the head moves.
+	unstated bool
 	// walked is the head whose commits this process has walked last.
 	walked gitops.Hash
 	// at is the tip that was found last.
@@ -114,7 +116,7 @@ func (s *Source) Link() gitops.LinkStatus {
 func (s *Source) Commits(ctx context.Context, r gitops.PollRequest) (gitops.Commit, error) {
 	s.known = valid(r.Known)
 	s.forced.Store(r.Forced)
-	s.settled = r.Settled
+	s.settled, s.unstated = r.Settled, r.Settled && r.Unstated
 	if err := s.affordable(); err != nil {
 		s.polled(err)
 		return gitops.Commit{}, err

@@ -115,3 +115,36 @@ func TestApprovalsAreAskedForWhileTheHeadIsNotSettled(t *testing.T) {
 }
 
 func sorted(list []string) []string { slices.Sort(list); return list }
+
+// Where no statement counts, a poll does not pay for asking; what was carried
+// stays, and a new head is asked about as ever.
+func TestStatementsThatDoNotCountAreAskedForWithANewHeadOnly(t *testing.T) {
+	r, first, head := fleet(t, 3, 3)
+	r.state("refs/edgeagent/revocations/1/alice", first)
+	store := openStore(t, objects.Options{})
+	s := carrying(t, r, store, first)
+	mustPoll(t, s)
+	poll := func(unstated bool) gitops.LinkBytes {
+		t.Helper()
+		request := gitops.PollRequest{Known: []gitops.Hash{head}, Settled: true, Unstated: unstated}
+		if _, err := s.Commits(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+		return s.Link().Poll
+	}
+	r.state("refs/edgeagent/revocations/2/alice", first)
+	quiet := poll(true)
+	if got, want := carried(t, store), []string{"revocations/1/alice"}; !slices.Equal(got, want) {
+		t.Errorf("carried %v, want %v", got, want)
+	}
+	if asking := poll(false); asking.Out <= quiet.Out || asking.In <= quiet.In {
+		t.Errorf("a poll that asks for statements cost %+v, one that does not %+v", asking, quiet)
+	}
+	r.state("refs/edgeagent/revocations/3/alice", first)
+	r.write("clusters/n0001/b.yaml", "next\n")
+	r.commit("next")
+	poll(true)
+	if got := carried(t, store); len(got) != 3 {
+		t.Errorf("carried %v with a new head", got)
+	}
+}

@@ -16,7 +16,11 @@ func (f *fetch) tip() (choice, error) {
 		return f.staticTip()
 	}
 	server := f.p.client.Server()
-	prefixes := append(f.s.cfg.Ref.prefixes(), f.s.cfg.Carry...)
+	always, late := f.s.cfg.Carry, f.s.cfg.CarryNew
+	if f.s.unstated {
+		always, late = nil, f.s.cfg.carried()
+	}
+	prefixes := append(f.s.cfg.Ref.prefixes(), always...)
 	byID := f.s.cfg.Ref.Commit != ""
 	if byID && server.AnyCommit && len(prefixes) == 0 {
 		return f.s.cfg.Ref.choose(nil)
@@ -41,8 +45,8 @@ func (f *fetch) tip() (choice, error) {
 	if byID && !f.p.client.Server().AnyCommit {
 		c.wants = everything(on, c.tip)
 	}
-	c.carried = beside(on, f.s.cfg.Carry)
-	if err := f.besideNew(c); err != nil {
+	c.carried = beside(on, always)
+	if err := f.besideNew(c, late); err != nil {
 		return c, err
 	}
 	if !list.Shallow {
@@ -115,8 +119,8 @@ func everything(on refs, tip gitops.Hash) []gitops.Hash {
 
 // besideNew adds the refs that only a new head needs. While the head is the one
 // that was settled, those that came with it are kept and not asked for.
-func (f *fetch) besideNew(c choice) error {
-	if len(f.s.cfg.CarryNew) == 0 {
+func (f *fetch) besideNew(c choice, late []string) error {
+	if len(late) == 0 {
 		return nil
 	}
 	kept, err := f.s.store.Carried(f.ctx, f.s.cfg.Source)
@@ -124,7 +128,7 @@ func (f *fetch) besideNew(c choice) error {
 		return err
 	}
 	settled := f.settled(c)
-	for name, id := range beside(kept, f.s.cfg.CarryNew) {
+	for name, id := range beside(kept, late) {
 		if settled || f.s.about(name) {
 			c.carried[name] = id
 		}
@@ -132,7 +136,7 @@ func (f *fetch) besideNew(c choice) error {
 	if settled {
 		return nil
 	}
-	list, err := f.refs(f.s.cfg.CarryNew)
+	list, err := f.refs(late)
 	for _, r := range list.List {
 		c.carried[r.Name] = r.ID
 	}
