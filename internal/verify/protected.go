@@ -143,7 +143,7 @@ func (d *differ) entry(at string, now gitops.TreeEntry, then []gitops.TreeEntry)
 	for i := range then {
 		then[i].Name = ""
 	}
-	if slices.Contains(then, now) || len(then) == 0 && now.ID == "" {
+	if slices.Contains(then, now) {
 		return "", nil
 	}
 	if d.visited++; d.visited > maxChangedPaths {

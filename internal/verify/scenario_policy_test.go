@@ -199,3 +199,43 @@ func TestRefusalsNameWhoStands(t *testing.T) {
 		}
 	}
 }
+
+// Protected paths that were not there before, and those that a pattern finds.
+func TestChangesBelowProtectedPaths(t *testing.T) {
+	change := func(pattern string, before, broken, sound files) func(*inband, bool) offer {
+		return func(w *inband, isBroken bool) offer {
+			w.base[trustYAML] = strings.Replace(w.trust(1, ""), "paths: [rbac/]", fmt.Sprintf("paths: [%q]", pattern), 1)
+			w.base = w.base.with(before)
+			w.root = w.commitOf(nil, w.base, "")
+			head := w.commitOf(w.keys["dan"].sign, w.base.with(either(isBroken, broken, sound)), w.forMain(), w.root)
+			return offer{commit: onMain(head), blamed: head}
+		}
+	}
+	deep := files{"clusters/n1/sys/a": "1\n", "clusters/n2/sys": "a file\n"}
+	runRules(t, []rule{
+		{"protected directory that is new", gitops.NotApproved, change("fresh/", nil, files{"fresh/a": "1\n"}, files{"fresher/a": "1\n"})},
+		{"protected file that is new", gitops.NotApproved, change("one.yaml", nil, files{"one.yaml": "1\n"}, files{"two.yaml": "1\n"})},
+		{"protected file that is gone", gitops.NotApproved, change("apps/web.yaml", nil, files{"apps/web.yaml": ""}, files{"apps/web.yml": "1\n"})},
+		{"deep pattern, changed", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n1/sys/a": "2\n"}, files{"clusters/n1/app.yaml": "2\n"})},
+		{"deep pattern, new", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n3/sys/a": "1\n"}, files{"clusters/n3/system/a": "1\n"})},
+		{"deep pattern, whole directory gone", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n2/sys": ""}, files{"apps/web.yaml": ""})},
+		{"deep pattern, directory in the place of a file", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n2/sys": "", "clusters/n2/sys/b": "1\n"}, nil)},
+	})
+}
+
+// A refusal names each who could approve once, in one order.
+func TestRefusalsNameWhoCould(t *testing.T) {
+	w := newInband(t)
+	text := strings.Replace(w.trust(1, ""), "{paths: [rbac/], approvals: 2}", "{paths: [rbac/], approvals: 3, by: [root, developer]}", 1)
+	w.base[trustYAML] = strings.Replace(text, "developer: {principals: [dan, erin]}", "developer: {principals: [erin, dan, alice]}", 1)
+	w.root = w.commitOf(nil, w.base, "")
+	head := w.commitOf(w.keys["dan"].sign, w.base.with(files{"rbac/admin.yaml": "c: 2\n"}), w.forMain(), w.root)
+	v, err := verify.New(w.config(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Verify(t.Context(), onMain(head), "")
+	if want := "by 2 more of: alice, bob, carol, erin"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("%v, want %q at its end", err, want)
+	}
+}
