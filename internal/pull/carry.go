@@ -15,11 +15,40 @@ func (f *fetch) carry(c choice) error {
 	if len(f.s.cfg.carried()) == 0 {
 		return nil
 	}
+	maps.DeleteFunc(c.carried, func(_ string, id gitops.Hash) bool { return f.s.junk[id] })
 	tips := slices.Compact(slices.Sorted(maps.Values(c.carried)))
-	if err := f.statements(tips); err != nil {
+	if err := f.readable(tips); err != nil {
 		return err
 	}
+	maps.DeleteFunc(c.carried, func(_ string, id gitops.Hash) bool { return f.s.junk[id] })
 	return f.s.store.Carry(f.ctx, f.s.cfg.Source, c.carried)
+}
+
+// maxJunk bounds how many objects are remembered as no statements.
+const maxJunk = 4096
+
+// readable brings statements. Whoever may push such refs could stop the node
+// with one that is none: it is found by halves, and not asked for again in the
+// life of the process. What cannot be read says nothing.
+func (f *fetch) readable(tips []gitops.Hash) error {
+	err := f.statements(tips)
+	switch gitops.ReasonOf(err) {
+	case gitops.Corrupt, gitops.Incomplete, gitops.TooLarge, gitops.RefMissing, gitops.ObjectExceedsLink:
+	default:
+		return err
+	}
+	if len(tips) > 1 {
+		half := len(tips) / 2
+		if err := f.readable(tips[:half]); err != nil {
+			return err
+		}
+		return f.readable(tips[half:])
+	}
+	if f.s.junk == nil || len(f.s.junk) >= maxJunk {
+		f.s.junk = map[gitops.Hash]bool{}
+	}
+	f.s.junk[tips[0]] = true
+	return nil
 }
 
 // statements brings what is missing of them. What a tag is about does not come

@@ -28,6 +28,8 @@ type Source struct {
 	settled bool
 	// unstated: no statement counts until the head moves.
 	unstated bool
+	// junk are refs' objects that are no statements.
+	junk map[gitops.Hash]bool
 	// walked is the head whose commits this process has walked last.
 	walked gitops.Hash
 	// at is the tip that was found last.

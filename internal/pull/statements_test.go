@@ -4,6 +4,8 @@ package pull_test
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -146,5 +148,31 @@ func TestStatementsThatDoNotCountAreAskedForWithANewHeadOnly(t *testing.T) {
 	poll(true)
 	if got := carried(t, store); len(got) != 3 {
 		t.Errorf("carried %v with a new head", got)
+	}
+}
+
+// A ref that is no statement is left out: it stops neither the head nor the
+// statements beside it.
+func TestStatementThatCannotBeReadStopsNothing(t *testing.T) {
+	r, first, _ := fleet(t, 3, 3)
+	r.state("refs/edgeagent/revocations/1/alice", first)
+	// Git reads an id in capitals, and the store does not.
+	text := "object " + strings.ToUpper(string(first)) + "\ntype commit\ntag junk\ntagger a <a@example.com> 1 +0000\n\nx\n"
+	file := filepath.Join(t.TempDir(), "tag")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	junk := r.git(r.bare, "hash-object", "-t", "tag", "--literally", "-w", file)
+	r.git(r.bare, "update-ref", "refs/edgeagent/revocations/0/mallory", junk)
+	store := openStore(t, objects.Options{})
+	s := carrying(t, r, store, first)
+	for range 2 { // what is junk is not asked for again
+		mustPoll(t, s)
+		if got, want := carried(t, store), []string{"revocations/1/alice"}; !slices.Equal(got, want) {
+			t.Errorf("carried %v, want %v", got, want)
+		}
+	}
+	if quiet := s.Link().Poll; quiet.Out > 700 {
+		t.Errorf("a poll cost %+v", quiet)
 	}
 }
