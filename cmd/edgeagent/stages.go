@@ -178,7 +178,7 @@ func pullConfig(cfg config.Config, s config.Source) pull.Config {
 		Ref:     pull.Ref{Branch: s.Ref.Branch, Tag: s.Ref.Tag, Semver: s.Ref.Semver, Commit: s.Ref.Commit},
 		Timeout: s.Timeout, Interval: s.Interval, Introduction: s.Trust.Introduction,
 		Auth: credentials(s.Auth), Proxy: s.Link.Proxy, BudgetPerDay: int64(s.Link.BudgetPerDay),
-		RuntimeDir: runtimeDir(cfg), StateDir: cfg.StateDir, Version: version,
+		RuntimeDir: runtimeDir(cfg), StateDir: cfg.StateDir,
 	}
 	for _, m := range s.Mirrors {
 		pc.Mirrors = append(pc.Mirrors, pull.Mirror{URL: m.URL, Type: m.Type, Auth: credentials(s.AuthOf(m))})

@@ -48,7 +48,6 @@ type Config struct {
 	// StateDir keeps what came of a file of a static mirror, "" = a temporary
 	// directory that does not survive a restart.
 	StateDir string
-	Version  string
 	Now      func() time.Time
 	Limits   Limits
 	// Progress is called, at most once a second and never twice at once, while

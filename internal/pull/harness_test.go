@@ -134,7 +134,7 @@ func openStoreAt(t testing.TB, path string, opts objects.Options) *objects.Store
 func config(url string) pull.Config {
 	return pull.Config{
 		Source: "fleet", URL: url + "/r.git", Insecure: true,
-		Ref: pull.Ref{Branch: "main"}, Interval: time.Minute, Timeout: 30 * time.Second, Version: "test",
+		Ref: pull.Ref{Branch: "main"}, Interval: time.Minute, Timeout: 30 * time.Second,
 	}
 }
 

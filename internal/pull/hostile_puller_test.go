@@ -162,7 +162,7 @@ func (o order) config() pull.Config {
 	cfg := pull.Config{
 		Source: "fleet", URL: o.URL, Mirrors: o.Mirrors, Ref: pull.Ref{Branch: "main"}, Introduction: string(o.Introduction),
 		Auth: o.Auth, Insecure: strings.HasPrefix(o.URL, "http:"), Interval: time.Minute, Timeout: o.Timeout,
-		RuntimeDir: o.RuntimeDir, StateDir: o.StateDir, Limits: o.Limits, MaxFetch: o.MaxFetch, Version: "test",
+		RuntimeDir: o.RuntimeDir, StateDir: o.StateDir, Limits: o.Limits, MaxFetch: o.MaxFetch,
 	}
 	if !o.Clock.IsZero() {
 		cfg.Now = func() time.Time { return o.Clock }

@@ -104,7 +104,7 @@ func (b *bench) puller(server *gitserver.Server, path *link.Proxy, now func() ti
 	source, err := pull.New(pull.Config{
 		Source: source, URL: scheme + path.Addr() + "/" + b.repo.Name, Insecure: true,
 		Ref: pull.Ref{Branch: "main"}, Auth: pull.Auth{CAFile: server.CAFile()},
-		Interval: time.Minute, Timeout: time.Minute, RuntimeDir: dir, StateDir: dir, Version: "bench", Now: now,
+		Interval: time.Minute, Timeout: time.Minute, RuntimeDir: dir, StateDir: dir, Now: now,
 	}, store)
 	return source, func() { store.Close() }, err //nolint:errcheck // the directory goes
 }

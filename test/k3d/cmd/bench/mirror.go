@@ -69,7 +69,7 @@ func (b *bench) mirror(bare string, shape link.Shape, now func() time.Time) (m m
 	m.source, err = pull.New(pull.Config{
 		Source: source, URL: nobody + "fleet.git", Insecure: true, Ref: pull.Ref{Branch: "main"},
 		Mirrors:  []pull.Mirror{{URL: "http://" + m.path.Addr() + "/list", Type: "bundles"}},
-		Interval: time.Minute, Timeout: time.Minute, RuntimeDir: dir, StateDir: dir, Version: "bench", Now: now,
+		Interval: time.Minute, Timeout: time.Minute, RuntimeDir: dir, StateDir: dir, Now: now,
 	}, store)
 	return m, err
 }
