@@ -33,7 +33,12 @@ func (s *source) released(ctx context.Context, state gitops.SourceState, plan gi
 	if err != nil {
 		return false, err
 	}
-	if err := commit.Release(changedBy(plan, owned)); err != nil {
+	changed := changedBy(plan, owned)
+	err = commit.Release(changed)
+	if bundle := forced(plan.Manifests, changed); err == nil && bundle != "" {
+		err = commit.ReleaseForce(bundle)
+	}
+	if err != nil {
 		s.view.unreleased = rev
 		s.refuse(ctx, state, gitops.Commit{Revision: rev}, err)
 		return false, nil
@@ -62,4 +67,17 @@ func changedBy(plan gitops.Plan, owned gitops.Inventory) []gitops.ObjectRef {
 		out = append(out, c.Ref)
 	}
 	return out
+}
+
+// forced names a bundle with force of which something changes, "" when there is
+// none.
+func forced(m gitops.Manifests, changed []gitops.ObjectRef) string {
+	for _, b := range m.Bundles {
+		if b.Force && slices.ContainsFunc(m.Objects, func(o gitops.Manifest) bool {
+			return o.Bundle == b.Name && slices.ContainsFunc(changed, func(ref gitops.ObjectRef) bool { return ref.Key() == o.Ref.Key() })
+		}) {
+			return b.Name
+		}
+	}
+	return ""
 }

@@ -240,6 +240,7 @@ func manifests(rev gitops.Revision, want content) gitops.Manifests {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		yaml := []byte("name: " + name + "\nvalue: " + want[name] + "\n")
 		m.Objects = append(m.Objects, gitops.Manifest{Ref: ref(name), YAML: yaml, Digest: gitops.Digest(yaml), Bundle: "app"})
+		m.Bundles[0].Force = m.Bundles[0].Force || want[name] == "by force"
 	}
 	m.Digest = gitops.Digest(m.Bytes())
 	return m

@@ -16,6 +16,7 @@ type Commit struct {
 	trustVersion int
 	binding      string
 	guards       []guard
+	force        []guard // of bundles with force
 }
 
 // Valid reports whether c came out of a Verifier.

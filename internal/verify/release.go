@@ -45,6 +45,16 @@ func (x *examination) commitOf(ctx context.Context, j judgement) (Commit, error)
 	}
 	out.trustVersion = after.file.Version
 	for _, p := range j.under {
+		if p.inBand() {
+			names, err := x.standFor(ctx, x.head(), j.raw, p, roleRoot)
+			if err != nil {
+				return Commit{}, err
+			}
+			out.force = append(out.force, guard{
+				Protection: Protection{Approvals: p.threshold()},
+				policy:     p.name, names: names, missing: p.members([]string{roleRoot}, names),
+			})
+		}
 		for _, g := range p.file.Protected {
 			if len(g.Kinds)+len(g.Namespaces) == 0 {
 				continue
@@ -79,13 +89,29 @@ func (c Commit) Release(changed []gitops.ObjectRef) error {
 			if !g.protects(ref) {
 				continue
 			}
-			return blame(refusal(gitops.NotApproved,
-				fmt.Sprintf("have it approved with edgeagent approve %s by %d more of: %s", c.Hash().Short(), g.Approvals-len(g.names), strings.Join(g.missing, ", ")),
-				"commit %s changes %s, which %s protects: %d of %d signed or approved it%s",
-				c.Hash().Short(), ref, g.policy, len(g.names), g.Approvals, listed(g.names)), c.Hash())
+			return g.refuses(c.Hash(), "changes "+ref.String())
 		}
 	}
 	return nil
+}
+
+// ReleaseForce judges a bundle that deletes and creates what cannot be changed
+// in place: with a trust file that is for the roots to allow.
+func (c Commit) ReleaseForce(bundle string) error {
+	for _, g := range c.force {
+		if len(g.names) < g.Approvals {
+			return g.refuses(c.Hash(), "changes bundle "+quoted(bundle)+" with force")
+		}
+	}
+	return nil
+}
+
+// refuses says who is missing.
+func (g guard) refuses(commit gitops.Hash, what string) error {
+	return blame(refusal(gitops.NotApproved,
+		fmt.Sprintf("have it approved with edgeagent approve %s by %d more of: %s", commit.Short(), g.Approvals-len(g.names), strings.Join(g.missing, ", ")),
+		"commit %s %s, which %s protects: %d of %d signed or approved it%s",
+		commit.Short(), what, g.policy, len(g.names), g.Approvals, listed(g.names)), commit)
 }
 
 // protects reports whether an object is of a protected kind and namespace.

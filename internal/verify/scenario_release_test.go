@@ -70,7 +70,12 @@ func TestReleaseGuards(t *testing.T) {
 				if i == 1 {
 					w.approve("bob", head, w.root)
 				}
-				err := w.accepted(t, onMain(head)).Release(c.held)
+				again := w.accepted(t, onMain(head))
+				// Force takes the roots' threshold whatever is protected.
+				if err := again.ReleaseForce("web"); (err == nil) != (want == "") || err != nil && gitops.ReasonOf(err) != gitops.NotApproved {
+					t.Errorf("force with %d approvals: %v", i+1, err)
+				}
+				err := again.Release(c.held)
 				if want == "" && err != nil || want != "" && len(c.held) > 0 && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "1 more of: bob, carol")) {
 					t.Errorf("with %d approvals: %v", i+1, err)
 				}
