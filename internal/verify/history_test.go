@@ -136,6 +136,12 @@ func TestRandomHistories(t *testing.T) {
 			if e, ok := errors.AsType[*gitops.Error](err); broken && (!ok || e.Reason != gitops.Unsigned || e.Commit != ids[blank]) || !broken && err != nil {
 				t.Fatalf("seed %d, broken %v: %v (want commit %s)\n%+v", seed, broken, err, ids[blank].Short(), s)
 			}
+			if seed%4 == 0 && !broken { // Explain tells of the same commits
+				decisions, err := v.Explain(t.Context(), onMain(ids[tip]), ids[accepted])
+				if err != nil || slices.ContainsFunc(decisions, func(d gitops.Decision) bool { return !d.Trusted }) {
+					t.Fatalf("seed %d: Explain: %+v, %v", seed, decisions, err)
+				}
+			}
 			quick, exact, err := verify.Between(t.Context(), m, ids[tip], []gitops.Hash{ids[accepted], ids[0]})
 			if err != nil {
 				t.Fatal(err)

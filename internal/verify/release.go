@@ -116,9 +116,6 @@ func (g guard) refuses(commit gitops.Hash, what string) error {
 
 // protects reports whether an object is of a protected kind and namespace.
 func (p Protection) protects(ref gitops.ObjectRef) bool {
-	if len(p.Kinds)+len(p.Namespaces) == 0 {
-		return false
-	}
 	return (len(p.Kinds) == 0 || matchesAny(p.Kinds, kindName(ref))) &&
 		(len(p.Namespaces) == 0 || matchesAny(p.Namespaces, ref.Namespace) || ref.Kind == "Namespace" && ref.Group == "" && matchesAny(p.Namespaces, ref.Name))
 }

@@ -62,6 +62,14 @@ func TestAgainWithApprovals(t *testing.T) {
 			if err := again(nil); err != nil {
 				t.Errorf("again: %v", err)
 			}
+			hidden := w.refs
+			w.refs = map[string]gitops.Hash{}
+			w.state("carol", verify.ApprovalRef(c.Revision.Hash(), "carol"), c.Revision.Hash(), gitops.CommitObject,
+				verify.ApprovalMessage(w.root, "refs/heads/dev", w.root, c.Revision.Hash()))
+			if err := again(nil); err != nil {
+				t.Errorf("again, when the host shows one of another ref only: %v", err)
+			}
+			w.refs = hidden
 			if err := again(func(c *verify.Config) { c.Carried = nil }); err != nil {
 				t.Errorf("again, when the host shows no approvals: %v", err)
 			}

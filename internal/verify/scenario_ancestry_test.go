@@ -3,6 +3,7 @@
 package verify_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -119,4 +120,88 @@ func TestAcceptedCommitsOfAllKinds(t *testing.T) {
 			return offer{commit: onMain(head), accepted: line, blamed: head, config: func(c *verify.Config) { c.MaxCommits = 2 }}
 		}},
 	})
+}
+
+// What was accepted by an older grammar, or lies where trust begins, is judged no
+// further than it must be.
+func TestGroundsThatAreNotJudgedAgain(t *testing.T) {
+	w := newInband(t)
+	text := strings.Replace(w.unsigned(w.root), "Ann", "A\x1bnn", 1)
+	text = strings.Replace(text, string(emptyTree), string(w.tree(w.base)), 1)
+	malformed := w.put(gitops.CommitObject, []byte(signText(text, w.keys["dan"].sign)))
+	head := w.commitOf(w.keys["erin"].sign, w.base, w.forMain(), malformed)
+	broken := w.commitOf(nil, w.base.with(files{trustYAML: "nonsense: true\n"}), "")
+	next := w.commitOf(w.keys["erin"].sign, w.base, w.forMain(), w.root)
+	for name, c := range map[string]struct {
+		head, accepted gitops.Hash
+		change         func(*verify.Config)
+		want           gitops.Reason
+		blamed         gitops.Hash
+	}{
+		"accepted commit that is malformed now":             {head, malformed, nil, "", ""},
+		"malformed commit that was not accepted":            {head, w.root, nil, gitops.MalformedCommit, malformed},
+		"introduction whose trust file is malformed":        {broken, "", func(c *verify.Config) { c.Introduction = string(broken) }, gitops.TrustFileRefused, broken},
+		"introduction that was pinned, which trailers name": {next, w.root, both(func(c *verify.Config) { c.Introduction = verify.FirstSeen }, remembers(verify.Remembered{Introduction: w.root})), "", ""},
+		"introduction that nobody remembers":                {next, w.root, func(c *verify.Config) { c.Introduction = verify.FirstSeen }, gitops.RefUnbound, next},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := w.config()
+			if c.change != nil {
+				c.change(&cfg)
+			}
+			v, err := verify.New(cfg, w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = v.Verify(t.Context(), onMain(c.head), c.accepted)
+			if e, _ := errors.AsType[*gitops.Error](err); gitops.ReasonOf(err) != c.want || e != nil && e.Commit != c.blamed {
+				t.Errorf("%v, want %q for %s", err, c.want, c.blamed.Short())
+			}
+		})
+	}
+}
+
+// Where nodes may go back to, and what a head includes, is no guess either when
+// the store cannot read.
+func TestGoingBackIsNoGuess(t *testing.T) {
+	t.Parallel()
+	w := newInband(t)
+	floor := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
+	next := w.base.with(files{trustYAML: w.trust(2, "rollbackFloor: "+string(floor)+"\n")})
+	accepted := w.commitOf(w.keys["alice"].sign, next, "", floor)
+	for name, ask := range map[string]func(*verify.Verifier) error{
+		"MayReturn to the floor": func(v *verify.Verifier) error { return v.MayReturn(t.Context(), floor, accepted) },
+		"Includes": func(v *verify.Verifier) error {
+			in, err := v.Includes(t.Context(), accepted, w.root)
+			if err == nil && !in {
+				return errors.New("it is not included")
+			}
+			return err
+		},
+	} {
+		for n := 1; ; n++ {
+			store := &failing{Objects: w, nth: n, err: func() error { return errors.New("disk") }}
+			v, err := verify.New(w.config(), store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = ask(v)
+			if store.last == "" {
+				if err != nil || n < 3 {
+					t.Errorf("%s: %v after %d reads", name, err, n)
+				}
+				break
+			}
+			if gitops.ReasonOf(err) != gitops.StoreFailed {
+				t.Errorf("%s, read %d of %s fails: %v", name, n, store.last.Short(), err)
+			}
+		}
+	}
+	v, err := verify.New(w.config(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.MayReturn(t.Context(), w.root, accepted); gitops.ReasonOf(err) != gitops.RollbackFloor {
+		t.Errorf("below the floor: %v", err)
+	}
 }

@@ -62,6 +62,7 @@ func TestHeartbeats(t *testing.T) {
 		"by a developer":    {func(w *inband, head gitops.Hash) { w.beat("dan", head, 7) }, true},
 		"by a root":         {func(w *inband, head gitops.Hash) { w.beat("carol", head, 7) }, true},
 		"by a forge":        {func(w *inband, head gitops.Hash) { w.beat("forge", head, 7) }, false},
+		"with a blank line": {replaced("Sequence: 7", "\nSequence: 7"), true},
 		"of another ref":    {replaced(mainRef, "refs/heads/dev"), false},
 		"of another commit": {func(w *inband, head gitops.Hash) { w.state("dan", ref, w.root, gitops.CommitObject, message(w, head)) }, false},
 		"of a tree": {func(w *inband, head gitops.Hash) {
