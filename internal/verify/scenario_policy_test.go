@@ -239,3 +239,19 @@ func TestRefusalsNameWhoCould(t *testing.T) {
 		t.Errorf("%v, want %q at its end", err, want)
 	}
 }
+
+// Whoever lost the role brings nothing back, however deep in the branch it lies.
+func TestBranchesOfThoseWhoLeft(t *testing.T) {
+	runRules(t, []rule{
+		{"merge brings a commit of somebody who left, below another's", gitops.UnknownSigner, func(w *inband, broken bool) offer {
+			without := strings.Replace(w.trust(2, ""), "developer: {principals: [dan, erin]}", "developer: {principals: [dan]}", 1)
+			next := w.base.with(files{trustYAML: without})
+			ours := w.commitOf(w.keys["alice"].sign, next, "", w.root)
+			w.approve("bob", ours, w.root)
+			deep := w.commitOf(w.keys[either(broken, "erin", "dan")].sign, w.base, "", w.root)
+			theirs := w.commitOf(w.keys["dan"].sign, w.base, "", deep)
+			head := w.commitOf(w.keys["dan"].sign, next, w.forMain(), ours, theirs)
+			return offer{commit: onMain(head), blamed: deep}
+		}},
+	})
+}
