@@ -111,6 +111,23 @@ func TestMerges(t *testing.T) {
 			head := w.commitOf(w.keys["dan"].sign, old, w.forMain(), ours, theirs)
 			return offer{commit: onMain(head), blamed: theirs}
 		}},
+		{"merge that makes a trust file without the other parent's roots", gitops.NotApproved, func(w *inband, broken bool) offer {
+			roots := func(version int) string {
+				return strings.Replace(w.trust(version, ""), "[alice, bob, carol], threshold: 2", "[dan, erin], threshold: 2", 1)
+			}
+			ours := w.commitOf(w.keys["dan"].sign, w.base, "", w.root)
+			theirs := w.commitOf(w.keys["alice"].sign, w.base.with(files{trustYAML: roots(2)}), "", w.root)
+			for _, name := range []string{"bob", "dan", "erin"} {
+				w.approve(name, theirs, w.root)
+			}
+			head := w.commitOf(w.keys["dan"].sign, w.base.with(files{trustYAML: roots(3)}), w.forMain(), ours, theirs)
+			w.approve("erin", head, ours)
+			if !broken {
+				w.approve("alice", head, ours)
+				w.approve("bob", head, ours)
+			}
+			return offer{commit: onMain(head), blamed: head}
+		}},
 		{"merge goes back to the older trust file", gitops.TrustRollback, func(w *inband, broken bool) offer {
 			next := w.base.with(files{trustYAML: w.trust(2, "")})
 			ours := w.commitOf(w.keys["alice"].sign, next, "", w.root)
