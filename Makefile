@@ -156,6 +156,15 @@ mutation: ## switch off each guard of the trust decision: a test must notice
 nightly-differential: ## compare 200,000 signed and damaged objects with git
 	EDGEAGENT_DIFFERENTIAL=200000 go test -count=1 -v -timeout 2h -run '^TestGitAgreesAboutSignedObjects$$' ./internal/verify
 
+.PHONY: nightly-link
+nightly-link: ## cut and kill a 5 MB first sync at every width of link, and the stores many times
+	PULL_TEST_CUTS=1 PULL_TEST_KILLS=200 go test -count=1 -timeout 2h -run 'Cut|Killed|ThatDoesNotFit' ./internal/pull
+	OBJECTS_TEST_KILLS=500 go test -count=1 -timeout 2h -run 'Kill' ./internal/pull/objects
+	EDGEAGENT_POWER_CUTS=all go test -count=1 -timeout 2h -run 'PowerCut' ./internal/journal
+
+.PHONY: nightly
+nightly: nightly-link nightly-differential mutation ## what takes too long for every commit
+
 .PHONY: golden
 golden: ## write the golden files of render anew
 	go test ./internal/render -run Golden -update
