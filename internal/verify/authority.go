@@ -11,9 +11,9 @@ import (
 
 // authorities are the policies that must all let a commit through: those of its
 // parents, because a signer must be authorised where the commit was made; and,
-// for a commit that came in by a merge, that of the merge's first parent. The
-// second keeps a branch that left before a key was withdrawn from bringing that
-// key's commits back.
+// for a commit that came in by a merge, those of the lines that it came into.
+// The second keeps a branch that left before a key was withdrawn from bringing
+// that key's commits back.
 func (x *examination) authorities(ctx context.Context, id gitops.Hash, raw rawCommit) ([]*policy, error) {
 	var out []*policy
 	add := func(commit gitops.Hash) error {
@@ -28,10 +28,8 @@ func (x *examination) authorities(ctx context.Context, id gitops.Hash, raw rawCo
 			return nil, err
 		}
 	}
-	for _, first := range x.entered[id] {
-		if err := add(first); err != nil {
-			return nil, err
-		}
+	if err := x.brought(ctx, id, add); err != nil {
+		return nil, err
 	}
 	if len(out) == 0 {
 		out = append(out, x.node) // a root commit
@@ -45,63 +43,31 @@ func (x *examination) authorities(ctx context.Context, id gitops.Hash, raw rawCo
 // trust file of what was accepted.
 func (x *examination) authorisedAt(id gitops.Hash, raw rawCommit) []gitops.Hash {
 	if x.v.cfg.Mode == ModeHistory {
+		if x.firstHead(id) {
+			return nil // below it lies what the host made up, or did not
+		}
 		return raw.parents
 	}
-	if base := x.base(id); base != "" {
+	if base := x.base(); base != "" {
 		return []gitops.Hash{base}
-	}
-	if id == x.v.start {
-		return []gitops.Hash{id} // its trust file is trusted by its id, too
 	}
 	return nil
 }
 
-// base is what was trusted before the head: the accepted commit, or where trust
-// begins.
-func (x *examination) base(id gitops.Hash) gitops.Hash {
-	switch {
-	case x.accepted != "" && x.accepted != id:
-		return x.accepted
-	case x.v.start != id:
+// firstHead reports whether trust begins with a commit because it was the first
+// to be seen: nothing but the node's own files says whom it is from.
+func (x *examination) firstHead(id gitops.Hash) bool {
+	return x.v.start == "" && (x.accepted == "" || id == x.remembered.Introduction)
+}
+
+// base is what was trusted before the head where only the head is signed: the
+// accepted commit, or where trust begins. The head that was accepted is judged
+// again by its own trust file, which was judged when it was accepted. Where the
+// accepted commit does not stand any more, nobody ever judged the trust files
+// below it.
+func (x *examination) base() gitops.Hash {
+	if x.accepted == "" || x.accepted != x.from {
 		return x.v.start
 	}
-	return ""
-}
-
-// enter finds, for each new commit that came in by a merge, the first parents
-// of the merges that brought it.
-func (x *examination) enter() {
-	x.entered = map[gitops.Hash][]gitops.Hash{}
-	if x.history == nil || x.v.cfg.Mode != ModeHistory {
-		return
-	}
-	for _, id := range x.history.commits() {
-		parents := x.history.nodes[id].parents
-		if len(parents) < 2 {
-			continue
-		}
-		mainline := x.history.newFrom(parents[:1])
-		for side := range x.history.newFrom(parents[1:]) {
-			if !mainline[side] {
-				x.entered[side] = append(x.entered[side], parents[0])
-			}
-		}
-	}
-}
-
-// newFrom are the new commits that are one of these or an ancestor of one.
-func (h *history) newFrom(ids []gitops.Hash) map[gitops.Hash]bool {
-	seen := map[gitops.Hash]bool{}
-	stack := slices.Clone(ids)
-	for len(stack) > 0 {
-		id := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		n := h.nodes[id]
-		if n == nil || n.side != fresh || seen[id] {
-			continue
-		}
-		seen[id] = true
-		stack = append(stack, n.parents...)
-	}
-	return seen
+	return x.accepted
 }

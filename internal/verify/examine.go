@@ -34,14 +34,15 @@ type examination struct {
 
 	node       *policy // the node's own files
 	revoked    revocations
-	sigstore   *gitsign.Root           // nil when the node has none
-	policies   map[gitops.Hash]*policy // by the trust file's blob
-	blobs      map[gitops.Hash]gitops.Hash
+	sigstore   *gitsign.Root               // nil when the node has none
+	policies   map[gitops.Hash]*policy     // by the trust file's blob
+	blobs      map[gitops.Hash]gitops.Hash // trust file, by tree
+	trees      map[gitops.Hash]gitops.Hash // by commit
 	refs       map[string]gitops.Hash
 	remembered Remembered
 	published  Published
-	sealed     []gitops.Hash                 // commits that the roots vouch for, with all below
-	entered    map[gitops.Hash][]gitops.Hash // commit → first parents of the merges that brought it
+	sealed     []gitops.Hash // commits that the roots vouch for, with all below
+	arrivals   *arrivals
 }
 
 // examine finds what is new in a head. It decides nothing yet.
@@ -60,8 +61,7 @@ func (v *Verifier) examine(ctx context.Context, c gitops.Commit, accepted gitops
 	if x.history, err = v.history(ctx, x.head(), x.accepted, x.sealed); err != nil {
 		return nil, err
 	}
-	x.enter()
-	return x, nil
+	return x, x.enter(ctx)
 }
 
 // begin gathers what is known before anything of the head is looked at.
@@ -74,7 +74,7 @@ func (v *Verifier) begin(ctx context.Context, c gitops.Commit, accepted gitops.H
 		v: v, objects: v.objects, commit: c, accepted: accepted, from: accepted, at: v.moment(),
 		node: keys.policy(v.cfg.RootThreshold), revoked: revocations{keys.revoked},
 		sigstore: keys.developers.keyless.root,
-		policies: map[gitops.Hash]*policy{}, blobs: map[gitops.Hash]gitops.Hash{},
+		policies: map[gitops.Hash]*policy{}, blobs: map[gitops.Hash]gitops.Hash{}, trees: map[gitops.Hash]gitops.Hash{},
 	}
 	if err := x.recall(ctx); err != nil {
 		return nil, err

@@ -115,12 +115,12 @@ func (m *threeWay) entry(at string, base, ours, theirs, result gitops.TreeEntry)
 
 // mustBe is what a merge holds where at most one side changed an entry, or both
 // to the same.
-func mustBe(base, ours, theirs gitops.TreeEntry) (gitops.TreeEntry, bool) {
+func mustBe[T comparable](base, ours, theirs T) (want T, sure bool) {
 	switch {
 	case ours == theirs, theirs == base:
 		return ours, true
 	case ours == base:
 		return theirs, true
 	}
-	return gitops.TreeEntry{}, false
+	return want, false
 }

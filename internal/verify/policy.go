@@ -183,6 +183,9 @@ func (x *examination) policyOf(ctx context.Context, id gitops.Hash) (*policy, er
 // treeOf reads the tree of a commit that others are compared with. It may lie
 // below what is judged, where nobody asks for more than Git itself does.
 func (x *examination) treeOf(ctx context.Context, id gitops.Hash) (gitops.Hash, error) {
+	if tree, ok := x.trees[id]; ok {
+		return tree, nil
+	}
 	raw, err := object(ctx, x.objects, id, gitops.CommitObject)
 	if err != nil {
 		return "", blame(err, id)
@@ -193,6 +196,7 @@ func (x *examination) treeOf(ctx context.Context, id gitops.Hash) (gitops.Hash, 
 		return "", blame(refusal(gitops.MalformedCommit, "have it made anew with git; nothing is taken from it",
 			"commit %s is malformed: it does not begin with its tree", id.Short()), id)
 	}
+	x.trees[id] = tree
 	return tree, nil
 }
 

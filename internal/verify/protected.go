@@ -83,7 +83,9 @@ func (p *policy) members(roles, without []string) []string {
 }
 
 // touches names a protected path that differs from what every one of the
-// commits that it is compared with holds, "" when there is none.
+// commits that it is compared with holds, "" when there is none. In a merge that
+// is not enough: an old version that one parent still has undoes what was
+// approved since. There it must be as everybody merges it.
 func (x *examination) touches(ctx context.Context, id gitops.Hash, raw rawCommit, guard Protection) (string, error) {
 	var before []gitops.Hash
 	for _, from := range x.authorisedAt(id, raw) {
@@ -94,7 +96,38 @@ func (x *examination) touches(ctx context.Context, id gitops.Hash, raw rawCommit
 		before = append(before, tree)
 	}
 	d := differ{x: x, ctx: ctx, guard: guard}
+	if len(before) > 1 && !x.again {
+		for _, one := range before {
+			alone := differ{x: x, ctx: ctx, guard: guard}
+			changed, err := alone.compare("", raw.tree, []gitops.Hash{one})
+			if err != nil {
+				return "", err
+			}
+			if changed != "" {
+				return d.merged(id, raw, before)
+			}
+		}
+	}
 	return d.compare("", raw.tree, before)
+}
+
+// merged compares a merge with its parents and with the one commit that they
+// have in common.
+func (d *differ) merged(id gitops.Hash, raw rawCommit, before []gitops.Hash) (string, error) {
+	d.merge = true
+	base := gitops.Hash("")
+	if len(raw.parents) == 2 {
+		bases, err := mergeBases(d.ctx, d.x.objects, raw.parents[0], raw.parents[1], d.x.v.cfg.MaxCommits)
+		if err != nil {
+			return "", blame(err, id)
+		}
+		if d.based = len(bases) == 1; d.based {
+			if base, err = d.x.treeOf(d.ctx, bases[0]); err != nil {
+				return "", err
+			}
+		}
+	}
+	return d.compare("", raw.tree, append(before, base))
 }
 
 // differ looks for the first protected path that is like in none of the trees
@@ -104,12 +137,30 @@ type differ struct {
 	ctx     context.Context
 	guard   Protection
 	visited int
+	merge   bool // the last of the trees before is that of the merge's base
+	based   bool // there is one base
+}
+
+// taken reports whether something was taken over from before.
+func taken[T comparable](d *differ, now T, before []T) bool {
+	if !d.merge {
+		return slices.Contains(before, now)
+	}
+	last := len(before) - 1
+	if !slices.ContainsFunc(before[:last], func(b T) bool { return b != now }) {
+		return true
+	}
+	if !d.based || last != 2 {
+		return false
+	}
+	want, sure := mustBe(before[last], before[0], before[1])
+	return sure && want == now
 }
 
 // compare returns the first protected difference below a directory. Tree is ""
 // where the directory is gone, and a tree before is "" where it was not there.
 func (d *differ) compare(dir string, tree gitops.Hash, before []gitops.Hash) (string, error) {
-	if slices.Contains(before, tree) {
+	if taken(d, tree, before) {
 		return "", nil
 	}
 	now, err := d.entries(tree)
@@ -143,8 +194,8 @@ func (d *differ) entry(at string, now gitops.TreeEntry, then []gitops.TreeEntry)
 	for i := range then {
 		then[i].Name = ""
 	}
-	if slices.Contains(then, now) {
-		return "", nil
+	if taken(d, now, then) || d.merge && at == trustPath && slices.Contains(then[:len(then)-1], now) {
+		return "", nil // which trust file a merge takes over is for the versions to say
 	}
 	if d.visited++; d.visited > maxChangedPaths {
 		return "", refusal(gitops.NotApproved, "change less in one commit", "more than %d paths are changed at once: what is protected cannot be told", maxChangedPaths)
