@@ -11,6 +11,10 @@ import (
 	"github.com/edgeagent/edgeagent/internal/verify"
 )
 
+// mostAhead is how far a heartbeat may be ahead of the node's synchronised clock.
+// One from further on would keep a source from ever being stale.
+const mostAhead = 24 * time.Hour
+
 // sighting is what was found out about a heartbeat's commit beside a head.
 type sighting struct {
 	head, commit gitops.Hash
@@ -36,6 +40,14 @@ func (s *source) checkFreshness(ctx context.Context, state gitops.SourceState) {
 		return
 	}
 	since, what := s.lastSign(state)
+	if since.Sub(s.now()) > mostAhead {
+		s.view.stale = &gitops.Error{
+			Reason:  gitops.StaleSource,
+			Message: fmt.Sprintf("%s says that it is of %s, which has not come yet: how old the source is cannot be told", what, since.UTC().Format(time.RFC3339)),
+			Remedy:  "find out who signed it; revoke the key when it was stolen, and sign a heartbeat with a higher sequence",
+		}
+		return
+	}
 	if age := s.now().Sub(since); age > s.cfg.MaxStaleness {
 		s.view.stale = &gitops.Error{
 			Reason: gitops.StaleSource,

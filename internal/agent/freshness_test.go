@@ -61,6 +61,24 @@ func TestHeartbeatByAStrangerIsNone(t *testing.T) {
 	})
 }
 
+// A heartbeat from the future, by whoever holds a key for a day, does not keep
+// the source fresh for ever.
+func TestHeartbeatFromTheFutureIsStale(t *testing.T) {
+	inSignedWorld(t, "", func(w *signed) {
+		w.cfg.Synchronised = func() bool { return true }
+		w.cfg.Sources[0].MaxStaleness = 2 * time.Hour
+		w.restart()
+		one := w.pushBy("dan", content{"a": "1"})
+		w.heartbeat("dan", one.Hash(), 1, time.Now().Add(23*time.Hour))
+		w.once()
+		w.condition(gitops.ConditionStale, "False", "")
+		w.heartbeat("dan", one.Hash(), 2, time.Now().AddDate(50, 0, 0))
+		w.once()
+		w.condition(gitops.ConditionStale, "True", gitops.StaleSource)
+		w.runs(one, content{"a": "1"})
+	})
+}
+
 // Ages count from the newest heartbeat, however well polls go, and only while
 // the clock is known to be right.
 func TestSilenceBecomesStale(t *testing.T) {

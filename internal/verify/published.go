@@ -180,11 +180,7 @@ func (x *examination) addRevoked(ctx context.Context, s statement) error {
 		return unreadable(err)
 	}
 	x.revoked = append(x.revoked, list)
-	for _, line := range revokedLines(raw, list) {
-		if !slices.Contains(x.published.Revoked, line) {
-			x.published.Revoked = append(x.published.Revoked, line)
-		}
-	}
+	x.publish(raw, list)
 	return nil
 }
 

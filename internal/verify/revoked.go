@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -225,7 +226,9 @@ func keyRevoked(what, key, by string) error {
 // readRevocations adds what the accepted trust file revokes, and that of the
 // head: one that revokes too much refuses itself only. A head whose trust file
 // cannot be read is judged without it as far as that goes; it is let through
-// only after it was read.
+// only after it was read. What the accepted one revokes is told to the node, to
+// be remembered: a later version does not take it back, and what ran before is
+// judged by it too.
 func (x *examination) readRevocations(ctx context.Context) error {
 	for _, id := range []gitops.Hash{x.accepted, x.head()} {
 		if id == "" {
@@ -235,6 +238,9 @@ func (x *examination) readRevocations(ctx context.Context) error {
 		switch {
 		case err == nil && p.inBand():
 			x.revoked = append(x.revoked, p.revoked)
+			if id == x.accepted {
+				x.publish([]byte(strings.Join(p.file.Revoked, "\n")), p.revoked)
+			}
 		case err == nil, refused(err):
 		case id == x.head() && lost(err):
 			x.unread = err
@@ -243,4 +249,13 @@ func (x *examination) readRevocations(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// publish tells the node of revoked keys, each once.
+func (x *examination) publish(raw []byte, list revokedKeys) {
+	for _, line := range revokedLines(raw, list) {
+		if !slices.Contains(x.published.Revoked, line) {
+			x.published.Revoked = append(x.published.Revoked, line)
+		}
+	}
 }

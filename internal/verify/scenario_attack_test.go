@@ -126,3 +126,30 @@ func TestMergesThatLaunder(t *testing.T) {
 		}},
 	})
 }
+
+// What an accepted trust file revokes is told to the node, which remembers it:
+// a later version cannot take it back, and neither can going back.
+func TestAcceptedTrustFileTellsWhatItRevokes(t *testing.T) {
+	t.Parallel()
+	w := newInband(t)
+	print := w.keys["dan"].fingerprint()
+	old := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
+	two := w.base.with(files{trustYAML: w.trust(2, "revoked: [\""+print+"\"]\n")})
+	accepted := w.commitOf(w.keys["alice"].sign, two, w.forMain(), w.root)
+	if got := w.published(t, onMain(accepted), w.root, nil).Revoked; len(got) != 0 {
+		t.Errorf("before it is accepted: %v", got)
+	}
+	told := w.published(t, onMain(accepted), accepted, nil).Revoked
+	if len(told) != 1 || told[0] != print {
+		t.Fatalf("told: %v", told)
+	}
+	cfg := w.config()
+	remembers(verify.Remembered{Revoked: told})(&cfg)
+	v, err := verify.New(cfg, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Again(t.Context(), onMain(old).Revision); gitops.ReasonOf(err) != gitops.KeyRevoked {
+		t.Errorf("going back to what the revoked key signed: %v", err)
+	}
+}
