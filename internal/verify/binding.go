@@ -51,11 +51,8 @@ func (x *examination) bindsUnder(ctx context.Context, raw rawCommit, by signer, 
 		if slices.Contains(roles, by.role) {
 			return BoundTag, nil
 		}
-	} else if raw.trailer(refTrailer) == fmt.Sprintf("%s %s", x.introduction(), x.commit.FullRef) {
-		s := signed{what: "commit " + x.head().Short(), payload: raw.payload, armor: raw.signature}
-		if _, err := p.check(s, x.moment(x.head()), x.revoked, roles...); err == nil {
-			return BoundTrailer, nil
-		}
+	} else if x.trailed(x.head(), raw, p, roles...) {
+		return BoundTrailer, nil
 	}
 	names, err := x.approvals(ctx, p, x.head(), first(raw.parents), roles...)
 	if err != nil {
@@ -68,6 +65,17 @@ func (x *examination) bindsUnder(ctx context.Context, raw rawCommit, by signer, 
 		fmt.Sprintf("have somebody with the role %s release it: by the trailer %q in a commit they sign, or with edgeagent approve %s",
 			strings.Join(roles, " or "), RefTrailer(x.introduction(), x.commit.FullRef), x.head().Short()),
 		"nobody who may release to %s says that commit %s is for it", quoted(x.commit.FullRef), x.head().Short())
+}
+
+// trailed reports whether a commit's own message, signed by somebody with one of
+// the roles, says that it is for the ref.
+func (x *examination) trailed(id gitops.Hash, raw rawCommit, p *policy, roles ...string) bool {
+	if raw.trailer(refTrailer) != fmt.Sprintf("%s %s", x.introduction(), x.commit.FullRef) {
+		return false
+	}
+	s := signed{what: "commit " + id.Short(), payload: raw.payload, armor: raw.signature}
+	_, err := p.check(s, x.moment(id), x.revoked, roles...)
+	return err == nil
 }
 
 // trailer is the value of a line "KEY: value" in the last paragraph of the

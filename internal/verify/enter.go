@@ -17,7 +17,20 @@ type arrivals struct {
 	// from it, and beside are the new commits that do not.
 	top    gitops.Hash
 	beside map[gitops.Hash]bool
+	// mainline are the new commits to which first parents lead from the head.
+	mainline map[gitops.Hash]bool
 }
+
+// isNew reports whether a commit is among the new ones.
+func (a *arrivals) isNew(id gitops.Hash) bool {
+	if a == nil {
+		return false
+	}
+	_, ok := a.index[id]
+	return ok
+}
+
+func (a *arrivals) onMainline(id gitops.Hash) bool { return a != nil && a.mainline[id] }
 
 // merge is a new commit with several parents.
 type merge struct {
@@ -37,7 +50,7 @@ func (x *examination) enter(ctx context.Context) error {
 	if x.history == nil || x.v.cfg.Mode != ModeHistory {
 		return nil
 	}
-	a := &arrivals{index: map[gitops.Hash]int{}, beside: map[gitops.Hash]bool{}}
+	a := &arrivals{index: map[gitops.Hash]int{}, beside: map[gitops.Hash]bool{}, mainline: map[gitops.Hash]bool{}}
 	if a.top = x.accepted; a.top == "" {
 		a.top = x.v.start
 	}
@@ -73,6 +86,9 @@ func (x *examination) enter(ctx context.Context) error {
 		if a.top != "" && !descends {
 			a.beside[id] = true
 		}
+	}
+	for id := x.head(); a.isNew(id); id = first(x.history.nodes[id].parents) {
+		a.mainline[id] = true
 	}
 	x.arrivals = a
 	return nil

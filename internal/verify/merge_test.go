@@ -18,7 +18,7 @@ type forked struct {
 
 func (w *inband) fork() forked {
 	f := forked{merged: w.base.with(files{"apps/web.yaml": "ours\n", "clusters/n1/app.yaml": "theirs\n"})}
-	f.ours = w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/web.yaml": "ours\n"}), "", w.root)
+	f.ours = w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/web.yaml": "ours\n"}), w.forMain(), w.root)
 	f.theirs = w.commitOf(w.keys["erin"].sign, w.base.with(files{"clusters/n1/app.yaml": "theirs\n"}), "", w.root)
 	return f
 }
@@ -32,6 +32,25 @@ func TestMerges(t *testing.T) {
 			}
 			head := w.commitOf(w.keys["forge"].sign, f.merged, w.forMain(), f.ours, f.theirs)
 			return offer{commit: onMain(head), blamed: head}
+		}},
+		{"forge merges into what nobody released", gitops.NotApproved, func(w *inband, broken bool) offer {
+			f := w.fork()
+			ours := w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/web.yaml": "ours\n"}), "", w.root)
+			w.approve(either(broken, "forge", "erin"), ours, w.root)
+			w.approve("dan", f.theirs, w.root)
+			head := w.commitOf(w.keys["forge"].sign, f.merged, w.forMain(), ours, f.theirs)
+			return offer{commit: onMain(head), blamed: head}
+		}},
+		{"forge merges into its own merge of what nobody approved", gitops.NotApproved, func(w *inband, broken bool) offer {
+			f := w.fork()
+			if !broken {
+				w.approve("dan", f.theirs, w.root)
+			}
+			one := w.commitOf(w.keys["forge"].sign, f.merged, "", f.ours, f.theirs)
+			more := w.commitOf(w.keys["erin"].sign, w.base.with(files{"apps/more.yaml": "m\n"}), "", w.root)
+			w.approve("dan", more, w.root)
+			head := w.commitOf(w.keys["forge"].sign, f.merged.with(files{"apps/more.yaml": "m\n"}), w.forMain(), one, more)
+			return offer{commit: onMain(head), blamed: one}
 		}},
 		{"forge merges what another forge key approved", gitops.NotApproved, func(w *inband, broken bool) offer {
 			f := w.fork()
@@ -58,7 +77,7 @@ func TestMerges(t *testing.T) {
 			return offer{commit: onMain(head), blamed: head}
 		}},
 		{"forge merges a file that both sides changed", gitops.MergerAuthored, func(w *inband, broken bool) offer {
-			ours := w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/web.yaml": "ours\n"}), "", w.root)
+			ours := w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/web.yaml": "ours\n"}), w.forMain(), w.root)
 			theirs := w.commitOf(w.keys["erin"].sign, w.base.with(files{"apps/web.yaml": either(broken, "theirs\n", "ours\n")}), "", w.root)
 			w.approve("dan", theirs, w.root)
 			head := w.commitOf(w.keys["forge"].sign, w.base.with(files{"apps/web.yaml": "ours\n"}), w.forMain(), ours, theirs)
@@ -78,7 +97,7 @@ func TestMerges(t *testing.T) {
 		}},
 		{"forge merges a criss-cross", gitops.MergerAuthored, func(w *inband, broken bool) offer {
 			f := w.fork()
-			a := w.commitOf(w.keys["dan"].sign, f.merged, "", f.ours, f.theirs)
+			a := w.commitOf(w.keys["dan"].sign, f.merged, w.forMain(), f.ours, f.theirs)
 			b := w.commitOf(w.keys["erin"].sign, f.merged, "", f.theirs, f.ours)
 			if !broken {
 				b = w.commitOf(w.keys["erin"].sign, w.base.with(files{"clusters/n1/app.yaml": "theirs\n"}), "", f.theirs)

@@ -21,6 +21,9 @@ func (x *examination) merges(ctx context.Context, id gitops.Hash, raw rawCommit,
 	if len(raw.parents) != 2 {
 		return refusal(gitops.MergerAuthored, remedy, "commit %s has %d parents, and %s lets its key merge two", id.Short(), len(raw.parents), p.name)
 	}
+	if err := x.continues(ctx, id, raw, p); err != nil {
+		return err
+	}
 	side, err := parseIn(ctx, x.objects, raw.parents[1])
 	if err != nil {
 		return err
@@ -57,6 +60,36 @@ func (x *examination) merges(ctx context.Context, id gitops.Hash, raw rawCommit,
 		return refusal(gitops.MergerAuthored, remedy, "commit %s holds %s as no merge of whole files makes it", id.Short(), quoted(at))
 	}
 	return nil
+}
+
+// continues holds a forge's merge on the way to the head to the line that was
+// released: its first parent needs no approval, and so must not be any signed
+// commit that somebody has not released. What is new there is a merge by the
+// forge, which was held to the same, or people say that it is for this ref.
+func (x *examination) continues(ctx context.Context, id gitops.Hash, raw rawCommit, p *policy) error {
+	line := raw.parents[0]
+	if !x.arrivals.onMainline(id) || !x.arrivals.isNew(line) {
+		return nil
+	}
+	before, err := parseIn(ctx, x.objects, line)
+	if err != nil {
+		return err
+	}
+	s := signed{what: "commit " + line.Short(), payload: before.payload, armor: before.signature}
+	if _, err := p.check(s, x.moment(line), x.revoked, roleMerger); err == nil && len(before.parents) == 2 {
+		return nil
+	}
+	people := slices.DeleteFunc(append([]string{roleDeveloper, roleRoot}, p.file.releasers(x.commit.FullRef)...),
+		func(role string) bool { return role == roleMerger })
+	if x.trailed(line, before, p, people...) {
+		return nil
+	}
+	names, err := x.approvals(ctx, p, line, first(before.parents), people...)
+	if err != nil || len(names) > 0 {
+		return err
+	}
+	return refusal(gitops.NotApproved, fmt.Sprintf("have a developer approve it with edgeagent approve %s", line.Short()),
+		"commit %s merges into %s, which nobody released to %s", id.Short(), line.Short(), quoted(x.commit.FullRef))
 }
 
 // threeWay compares a merge's tree with the only one that a merge by whole

@@ -17,7 +17,7 @@ func (g *gitWorld) fork(ours, theirs files) (first, second gitops.Hash) {
 	g.on("side", g.root)
 	second = g.commit("erin", "on the side", theirs)
 	g.on("main", g.root)
-	return g.commit("dan", "on main", ours), second
+	return g.commit("dan", "on main\n\n"+g.forMain(), ours), second
 }
 
 // Merges by a forge's key, as a forge makes them with git.
@@ -71,7 +71,7 @@ func TestGitForgeMerges(t *testing.T) {
 			g.on("side", base)
 			side := g.commit("erin", "at the end", files{either(broken, "apps/web.yaml", "apps/other.yaml"): long + "theirs\n"})
 			g.git("checkout", "-q", "main")
-			g.commit("dan", "at the beginning", files{"apps/web.yaml": "ours\n" + long})
+			g.commit("dan", "at the beginning\n\n"+g.forMain(), files{"apps/web.yaml": "ours\n" + long})
 			g.approve(side, base, "dan")
 			return offered(g.merge("forge", g.forMain(), side))
 		}},
@@ -86,7 +86,7 @@ func TestGitForgeMerges(t *testing.T) {
 		}},
 		{"git merge: criss-cross by a forge", gitops.MergerAuthored, func(g *gitWorld, broken bool) offer {
 			first, side := g.fork(ours, theirs)
-			a := g.merge("dan", "main takes the side", side)
+			a := g.merge("dan", "main takes the side\n\n"+g.forMain(), side)
 			g.on("side", side)
 			from := g.merge("erin", "the side takes main", first)
 			b := g.commit("erin", "on", files{"apps/more.yaml": "x\n"})

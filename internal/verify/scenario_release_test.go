@@ -149,7 +149,7 @@ func TestChangesTooManyToTell(t *testing.T) {
 			two := w.withDirectory(w.base.with(files{"clusters/n1/app.yaml": "theirs\n"}), "many", w.manyFiles(n+1, "x\n"))
 			both := w.withDirectory(w.base.with(files{"apps/web.yaml": "ours\n", "clusters/n1/app.yaml": "theirs\n"}), "many", w.manyFiles(n+1, "x\n"))
 			three := w.withDirectory(w.base.with(files{"apps/web.yaml": "ours\n"}), "many", w.manyFiles(n-1, "x\n"))
-			ours := w.commitTree(w.keys["dan"].sign, either(broken, three, one), "", base)
+			ours := w.commitTree(w.keys["dan"].sign, either(broken, three, one), w.forMain(), base)
 			theirs := w.commitTree(w.keys["erin"].sign, two, "", base)
 			w.approve("dan", theirs, base)
 			head := w.commitTree(w.keys["forge"].sign, both, w.forMain(), ours, theirs)
@@ -165,7 +165,7 @@ func TestForgeMergesOfAllShapes(t *testing.T) {
 	merge := func(ours, theirs, base files, result func(broken bool) files) func(*inband, bool) offer {
 		return func(w *inband, broken bool) offer {
 			start := w.commitOf(w.keys["dan"].sign, w.base.with(base), "", w.root)
-			a := w.commitOf(w.keys["dan"].sign, w.base.with(base).with(ours), "", start)
+			a := w.commitOf(w.keys["dan"].sign, w.base.with(base).with(ours), w.forMain(), start)
 			b := w.commitOf(w.keys["erin"].sign, w.base.with(base).with(theirs), "", start)
 			w.approve("dan", b, start)
 			head := w.commitOf(w.keys["forge"].sign, w.base.with(base).with(result(broken)), w.forMain(), a, b)
@@ -188,7 +188,7 @@ func TestForgeMergesOfAllShapes(t *testing.T) {
 			})},
 		{"forge makes a file of a directory", gitops.MergerAuthored, func(w *inband, broken bool) offer {
 			start := w.commitOf(w.keys["dan"].sign, w.base.with(files{"new/c": "0\n"}), "", w.root)
-			a := w.commitOf(w.keys["dan"].sign, w.base.with(files{"new/c": "0\n", "new/a": "1\n"}), "", start)
+			a := w.commitOf(w.keys["dan"].sign, w.base.with(files{"new/c": "0\n", "new/a": "1\n"}), w.forMain(), start)
 			b := w.commitOf(w.keys["erin"].sign, either(broken, w.base.with(files{"new": "a file\n"}), w.base.with(files{"new/c": "0\n", "new/b": "2\n"})), "", start)
 			w.approve("dan", b, start)
 			result := either(broken, w.base.with(files{"new": "a file\n"}), w.base.with(files{"new/c": "0\n", "new/a": "1\n", "new/b": "2\n"}))
@@ -197,14 +197,14 @@ func TestForgeMergesOfAllShapes(t *testing.T) {
 		}},
 		{"forge merges where both made a directory of a file", gitops.MergerAuthored, func(w *inband, broken bool) offer {
 			start := w.commitOf(w.keys["dan"].sign, w.base.with(either(broken, files{"new": "a file\n"}, nil)), "", w.root)
-			a := w.commitOf(w.keys["dan"].sign, w.base.with(files{"new/a": "1\n"}), "", start)
+			a := w.commitOf(w.keys["dan"].sign, w.base.with(files{"new/a": "1\n"}), w.forMain(), start)
 			b := w.commitOf(w.keys["erin"].sign, w.base.with(files{"new/b": "2\n"}), "", start)
 			w.approve("dan", b, start)
 			head := w.commitOf(w.keys["forge"].sign, w.base.with(files{"new/a": "1\n", "new/b": "2\n"}), w.forMain(), a, b)
 			return offer{commit: onMain(head), blamed: head}
 		}},
 		{"forge merges lines that are unrelated", gitops.MergerAuthored, func(w *inband, broken bool) offer {
-			a := w.commitOf(w.keys["dan"].sign, w.base, "", w.root)
+			a := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
 			parents := []gitops.Hash{w.root}
 			if broken {
 				parents = nil
