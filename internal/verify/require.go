@@ -45,6 +45,9 @@ func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) 
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.MaxCommits <= 0 {
+		cfg.MaxCommits = defaultMaxCommits
+	}
 	v := &Verifier{cfg: cfg, objects: objects, start: gitops.Hash(cfg.Introduction)}
 	v.trust.Store(&trust{})
 	id := c.Revision.Hash()

@@ -153,3 +153,32 @@ func TestAcceptedTrustFileTellsWhatItRevokes(t *testing.T) {
 		t.Errorf("going back to what the revoked key signed: %v", err)
 	}
 }
+
+// What is asked of a merge below a protected path is told to who signs it, too.
+func TestRequireOfAMergeThatTakesAChangeBack(t *testing.T) {
+	t.Parallel()
+	w := newInband(t)
+	tight := w.base.with(files{"rbac/admin.yaml": "tight\n"})
+	main := w.commitOf(w.keys["alice"].sign, tight, w.forMain(), w.root)
+	side := w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/new.yaml": "n\n"}), "", w.root)
+	for name, c := range map[string]struct {
+		tree files
+		asks bool
+	}{
+		"as git merges it": {tight.with(files{"apps/new.yaml": "n\n"}), false},
+		"taking it back":   {w.base.with(files{"apps/new.yaml": "n\n"}), true},
+	} {
+		head := w.commitOf(w.keys["dan"].sign, c.tree, w.forMain(), main, side)
+		_, asked, err := verify.Require(t.Context(), w.config(), w, onMain(head))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		asks := false
+		for _, r := range asked {
+			asks = asks || strings.Contains(r.What, `"rbac"`) && !r.Met()
+		}
+		if asks != c.asks {
+			t.Errorf("%s: asked %+v", name, asked)
+		}
+	}
+}
