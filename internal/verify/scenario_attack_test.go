@@ -124,6 +124,34 @@ func TestMergesThatLaunder(t *testing.T) {
 			head := w.commitOf(w.keys["dan"].sign, either(broken, w.base, tight).with(files{"apps/new.yaml": "n\n"}), w.forMain(), main, side)
 			return offer{commit: onMain(head), accepted: main, blamed: head}
 		}},
+		{"a line from before a seal, of somebody whom only the sealed trust file names", gitops.UnknownSigner, func(w *inband, broken bool) offer {
+			text := strings.Replace(w.trust(2, ""), "roles:\n", "  ann: {ssh: [\""+w.ann.line()+"\"]}\nroles:\n", 1)
+			two := w.base.with(files{trustYAML: strings.Replace(text, "[dan, erin]", "[dan, ann]", 1)})
+			accepted := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
+			sealed := w.commitOf(w.keys["alice"].sign, two, w.forMain(), either(broken, w.root, accepted))
+			w.approve("bob", sealed, either(broken, w.root, accepted))
+			w.seal(sealed, now, "alice", "bob")
+			next := w.commitOf(w.ann.sign, two, w.forMain(), sealed)
+			if !broken {
+				return offer{commit: onMain(next), accepted: accepted}
+			}
+			head := w.commitOf(w.keys["dan"].sign, two, w.forMain(), next, accepted)
+			return offer{commit: onMain(head), accepted: accepted, blamed: next}
+		}},
+		{"a criss-cross that takes an approved change back", gitops.NotApproved, func(w *inband, broken bool) offer {
+			tight := w.base.with(files{"rbac/admin.yaml": "tight\n"})
+			main := w.commitOf(w.keys["alice"].sign, tight, w.forMain(), w.root)
+			w.approve("bob", main, w.root)
+			side := w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/new.yaml": "n\n"}), "", w.root)
+			both := tight.with(files{"apps/new.yaml": "n\n"})
+			a := w.commitOf(w.keys["dan"].sign, both, w.forMain(), main, side)
+			loose := w.base.with(files{"apps/new.yaml": "n\n"})
+			b := w.commitOf(w.keys["erin"].sign, either(broken, loose, both), "", side, main)
+			w.approve("alice", b, side)
+			w.approve("bob", b, side)
+			head := w.commitOf(w.keys["dan"].sign, either(broken, loose, both), w.forMain(), a, b)
+			return offer{commit: onMain(head), accepted: main, blamed: head}
+		}},
 	})
 }
 
