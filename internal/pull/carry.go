@@ -20,7 +20,9 @@ func (f *fetch) carry(c choice) error {
 	if err := f.readable(tips); err != nil {
 		return err
 	}
-	maps.DeleteFunc(c.carried, func(_ string, id gitops.Hash) bool { return f.s.junk[id] })
+	maps.DeleteFunc(c.carried, func(_ string, id gitops.Hash) bool {
+		return f.s.junk[id] || slices.Contains(f.unread, id)
+	})
 	return f.s.store.Carry(f.ctx, f.s.cfg.Source, c.carried)
 }
 
@@ -43,6 +45,13 @@ func (f *fetch) readable(tips []gitops.Hash) error {
 			return err
 		}
 		return f.readable(tips[half:])
+	}
+	switch gitops.ReasonOf(err) {
+	case gitops.Incomplete, gitops.ObjectExceedsLink:
+		// An answer that was cut or damaged says nothing about the statement: it
+		// is left out this time, and asked for with the next poll.
+		f.unread = append(f.unread, tips[0])
+		return nil
 	}
 	if f.s.junk == nil || len(f.s.junk) >= maxJunk {
 		f.s.junk = map[gitops.Hash]bool{}

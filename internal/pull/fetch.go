@@ -32,6 +32,7 @@ type fetch struct {
 	progress bool  // something came that is kept
 	asked    bool  // the question of a poll was answered
 	batch    batch
+	unread   []gitops.Hash  // statements that did not come whole this time
 	wants    []gitops.Hash  // what the tip is among, for a server that gives only that
 	again    bool           // all of it was asked for
 	shallow  bool           // the server itself has no whole history
