@@ -45,7 +45,7 @@ keys, the lines for the node's configuration, and a commit-msg hook for people.
 Trust begins with a commit that is there already, HEAD unless --introduction
 names another. KEY is a file with a public key, or the SSH key itself.`,
 		Example: `  edgeagent trust init ../node-files --root ann=ann.pub --root ben=ben.pub --threshold 2`,
-		Args: cobra.ExactArgs(1),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			repo, err := f.open(a)
 			if err != nil {
