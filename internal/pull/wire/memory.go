@@ -37,8 +37,7 @@ func (s *git) recall() {
 	}
 }
 
-// keep writes the file when it would say something else. It need not survive a
-// crash, only never be read half written.
+// keep writes the file when it would say something else.
 func (s *git) keep() {
 	if s.cfg.Cache == "" {
 		return
@@ -54,13 +53,25 @@ func (s *git) keep() {
 	if old, err := readFile("cache", s.cfg.Cache); err == nil && string(old) == string(data) {
 		return
 	}
-	f, err := os.CreateTemp(filepath.Dir(s.cfg.Cache), ".abilities-")
+	Keep(s.cfg.Cache, ".abilities-*", data)
+}
+
+// Keep writes a file of the runtime directory whole or not at all: nobody reads
+// it half written, and it need not survive a crash. That it cannot be written is
+// no reason to stop. Temporary is what it is called before it is whole.
+func Keep(path, temporary string, data []byte) {
+	f, err := os.CreateTemp(filepath.Dir(path), temporary)
 	if err != nil {
 		return
 	}
 	_, err = f.Write(data)
-	if closed := f.Close(); err == nil && closed == nil && os.Rename(f.Name(), s.cfg.Cache) == nil {
-		return
+	if closed := f.Close(); err == nil {
+		err = closed
 	}
-	_ = os.Remove(f.Name())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
 }
