@@ -34,11 +34,13 @@ type examination struct {
 
 	node       *policy // the node's own files
 	revoked    revocations
-	sigstore   *gitsign.Root               // nil when the node has none
-	policies   map[gitops.Hash]*policy     // by the trust file's blob
-	blobs      map[gitops.Hash]gitops.Hash // trust file, by tree
-	trees      map[gitops.Hash]gitops.Hash // by commit
-	refs       map[string]gitops.Hash
+	sigstore   *gitsign.Root                    // nil when the node has none
+	policies   map[gitops.Hash]*policy          // by the trust file's blob
+	blobs      map[gitops.Hash]gitops.Hash      // trust file, by tree
+	trees      map[gitops.Hash]gitops.Hash      // by commit
+	bases      map[[2]gitops.Hash][]gitops.Hash // of two parents, what they have in common
+	refs       map[string]gitops.Hash           // carried, nil before they were asked for
+	refNames   []string                         // of refs, in order
 	remembered Remembered
 	published  Published
 	sealed     []gitops.Hash // commits that the roots vouch for, with all below
@@ -74,7 +76,7 @@ func (v *Verifier) begin(ctx context.Context, c gitops.Commit, accepted gitops.H
 		v: v, objects: v.objects, commit: c, accepted: accepted, from: accepted, at: v.moment(),
 		node: keys.policy(v.cfg.RootThreshold), revoked: revocations{keys.revoked},
 		sigstore: keys.developers.keyless.root,
-		policies: map[gitops.Hash]*policy{}, blobs: map[gitops.Hash]gitops.Hash{}, trees: map[gitops.Hash]gitops.Hash{},
+		policies: map[gitops.Hash]*policy{}, bases: map[[2]gitops.Hash][]gitops.Hash{}, blobs: map[gitops.Hash]gitops.Hash{}, trees: map[gitops.Hash]gitops.Hash{},
 	}
 	if err := x.recall(ctx); err != nil {
 		return nil, err

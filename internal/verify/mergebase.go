@@ -10,6 +10,20 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
+// mergeBases finds what two commits have in common, once: every protected path
+// of a merge asks for the same.
+func (x *examination) mergeBases(ctx context.Context, a, b gitops.Hash) ([]gitops.Hash, error) {
+	pair := [2]gitops.Hash{a, b}
+	if bases, ok := x.bases[pair]; ok {
+		return bases, nil
+	}
+	bases, err := mergeBases(ctx, x.objects, a, b, x.v.cfg.MaxCommits)
+	if err == nil {
+		x.bases[pair] = bases
+	}
+	return bases, err
+}
+
 // mergeBases are the newest commits that two commits have in common. Dates that
 // lie can make it name one too many, never one too few: it is asked whether
 // there is exactly one.

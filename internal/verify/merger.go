@@ -36,7 +36,7 @@ func (x *examination) merges(ctx context.Context, id gitops.Hash, raw rawCommit,
 		return refusal(gitops.NotApproved, fmt.Sprintf("have a developer approve what was merged with edgeagent approve %s", raw.parents[1].Short()),
 			"commit %s merges %s, which nobody approved", id.Short(), raw.parents[1].Short())
 	}
-	bases, err := mergeBases(ctx, x.objects, raw.parents[0], raw.parents[1], x.v.cfg.MaxCommits)
+	bases, err := x.mergeBases(ctx, raw.parents[0], raw.parents[1])
 	if err != nil {
 		return err
 	}

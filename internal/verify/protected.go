@@ -4,7 +4,6 @@ package verify
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -52,20 +51,14 @@ func (p *policy) guards() []Protection {
 
 // approved counts who stands for a protected change.
 func (x *examination) approved(ctx context.Context, id gitops.Hash, raw rawCommit, p *policy, guard Protection, what string) error {
-	names, err := x.standFor(ctx, id, raw, p, guard.roles()...)
-	if err != nil {
+	g, err := x.guard(ctx, id, raw, p, guard)
+	if err != nil || g.open() {
 		return err
-	}
-	if len(names) >= guard.Approvals {
-		return nil
 	}
 	if ok, err := x.settled(ctx, p, id, first(raw.parents), guard.roles()...); ok || err != nil {
 		return err
 	}
-	return refusal(gitops.NotApproved,
-		fmt.Sprintf("have it approved with edgeagent approve %s by %d more of: %s", id.Short(), guard.Approvals-len(names), strings.Join(p.members(guard.roles(), names), ", ")),
-		"commit %s changes %s, which %s protects: %d of %d signed or approved it%s",
-		id.Short(), quoted(what), p.name, len(names), guard.Approvals, listed(names))
+	return g.refuses(id, "changes "+quoted(what))
 }
 
 // members are the principals in the roles, without those that are named already.
@@ -117,7 +110,7 @@ func (d *differ) merged(id gitops.Hash, raw rawCommit, before []gitops.Hash) (st
 	d.merge = true
 	base := gitops.Hash("")
 	if len(raw.parents) == 2 {
-		bases, err := mergeBases(d.ctx, d.x.objects, raw.parents[0], raw.parents[1], d.x.v.cfg.MaxCommits)
+		bases, err := d.x.mergeBases(d.ctx, raw.parents[0], raw.parents[1])
 		if err != nil {
 			return "", blame(err, id)
 		}

@@ -46,30 +46,27 @@ func (x *examination) commitOf(ctx context.Context, j judgement) (Commit, error)
 	out.trustVersion = after.file.Version
 	for _, p := range j.under {
 		if p.inBand() {
-			names, err := x.standFor(ctx, x.head(), j.raw, p, roleRoot)
+			g, err := x.guard(ctx, x.head(), j.raw, p, Protection{Approvals: p.threshold()})
 			if err != nil {
 				return Commit{}, err
 			}
-			out.force = append(out.force, guard{
-				Protection: Protection{Approvals: p.threshold()},
-				policy:     p.name, names: names, missing: p.members([]string{roleRoot}, names),
-			})
+			out.force = append(out.force, g)
 		}
-		for _, g := range p.file.Protected {
-			if len(g.Kinds)+len(g.Namespaces) == 0 {
+		for _, protection := range p.file.Protected {
+			if len(protection.Kinds)+len(protection.Namespaces) == 0 {
 				continue
 			}
-			names, err := x.standFor(ctx, x.head(), j.raw, p, g.roles()...)
+			g, err := x.guard(ctx, x.head(), j.raw, p, protection)
 			if err != nil {
 				return Commit{}, err
 			}
-			out.guards = append(out.guards, guard{Protection: g, policy: p.name, names: names, missing: p.members(g.roles(), names)})
+			out.guards = append(out.guards, g)
 		}
 	}
 	return out, nil
 }
 
-// guard is a protection of kinds and namespaces, and who stands for the commit.
+// guard is a protection, who stands for the commit, and who else could.
 type guard struct {
 	Protection
 	policy  string
@@ -77,12 +74,24 @@ type guard struct {
 	missing []string
 }
 
+// guard counts who stands for what a commit does to something protected.
+func (x *examination) guard(ctx context.Context, id gitops.Hash, raw rawCommit, p *policy, protection Protection) (guard, error) {
+	names, err := x.standFor(ctx, id, raw, p, protection.roles()...)
+	if err != nil {
+		return guard{}, err
+	}
+	return guard{Protection: protection, policy: p.name, names: names, missing: p.members(protection.roles(), names)}, nil
+}
+
+// open reports whether enough stand for it.
+func (g guard) open() bool { return len(g.names) >= g.Approvals }
+
 // Release judges what a commit would change in the cluster, before it is done:
 // RBAC in a file with an innocent name is RBAC. Changed are the objects that
 // the commit creates, changes or deletes.
 func (c Commit) Release(changed []gitops.ObjectRef) error {
 	for _, g := range c.guards {
-		if len(g.names) >= g.Approvals {
+		if g.open() {
 			continue
 		}
 		for _, ref := range changed {
@@ -99,7 +108,7 @@ func (c Commit) Release(changed []gitops.ObjectRef) error {
 // in place: with a trust file that is for the roots to allow.
 func (c Commit) ReleaseForce(bundle string) error {
 	for _, g := range c.force {
-		if len(g.names) < g.Approvals {
+		if !g.open() {
 			return g.refuses(c.Hash(), "changes bundle "+quoted(bundle)+" with force")
 		}
 	}

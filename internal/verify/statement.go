@@ -32,7 +32,6 @@ const (
 // statement is what a signed tag says, before anybody believes it.
 type statement struct {
 	ref    string
-	tag    gitops.Hash
 	raw    rawTag
 	fields map[string]string
 }
@@ -41,21 +40,17 @@ type statement struct {
 // refs. One that does not parse is left out: it says nothing. Only an object
 // that is not there is an error, because it might.
 func (x *examination) statements(ctx context.Context, prefix string) ([]statement, error) {
-	carried, err := x.carried(ctx)
+	below, err := x.carried(ctx, prefix)
 	if err != nil {
 		return nil, err
 	}
 	var out []statement
-	read := 0
-	for _, ref := range slices.Sorted(maps.Keys(carried)) {
-		if !strings.HasPrefix(ref, prefix) {
-			continue
-		}
-		if read++; read > maxStatements {
+	for i, ref := range below {
+		if i == maxStatements {
 			return nil, refusal(gitops.TrustMissing, "delete those on the server that nobody needs any more",
 				"there are more than %d refs below %s: what is among them cannot be told", maxStatements, prefix)
 		}
-		raw, err := object(ctx, x.objects, carried[ref], gitops.TagObject)
+		raw, err := object(ctx, x.objects, x.refs[ref], gitops.TagObject)
 		if refused(err) {
 			continue
 		}
@@ -63,7 +58,6 @@ func (x *examination) statements(ctx context.Context, prefix string) ([]statemen
 			return nil, err
 		}
 		if s, err := parseStatement(ref, raw); err == nil {
-			s.tag = carried[ref]
 			out = append(out, s)
 		}
 	}
@@ -209,16 +203,22 @@ func (x *examination) settled(ctx context.Context, p *policy, c, from gitops.Has
 	return err == nil, err
 }
 
-// carried are the refs below refs/edgeagent/ that came with the source.
-func (x *examination) carried(ctx context.Context) (map[string]gitops.Hash, error) {
+// carried names the refs that came with the source and begin with a prefix, in
+// order. Each commit asks for its own: they are read and sorted once.
+func (x *examination) carried(ctx context.Context, prefix string) ([]string, error) {
 	if x.refs == nil && x.v.cfg.Carried != nil {
 		refs, err := x.v.cfg.Carried(ctx)
 		if err != nil {
 			return nil, err
 		}
-		x.refs = refs
+		x.refs, x.refNames = refs, slices.Sorted(maps.Keys(refs))
 	}
-	return x.refs, nil
+	at, _ := slices.BinarySearch(x.refNames, prefix)
+	end := at
+	for end < len(x.refNames) && strings.HasPrefix(x.refNames[end], prefix) {
+		end++
+	}
+	return x.refNames[at:end], nil
 }
 
 // introduction names the repository in statements. For first-seen it is what
