@@ -2,6 +2,13 @@
 
 package journal
 
+// MaxSlot is how large a slot may be, and SlotRoom what lists of revoked keys
+// leave free of it.
+const (
+	MaxSlot  = maxSlot
+	SlotRoom = slotRoom
+)
+
 // WithVFS opens the database on another SQLite file system.
 func (o Options) WithVFS(name string) Options {
 	o.vfs = name

@@ -149,7 +149,9 @@ func (j *Journal) open(ctx context.Context) (err error) {
 	if err := j.unlock(ctx); err != nil {
 		return err
 	}
-	j.saveSlots(ctx)
+	if now, text, err := j.nextSlot(ctx, db, 0); err == nil {
+		j.saveSlot(now, text)
+	}
 	return j.fillBallast(ctx)
 }
 
@@ -214,7 +216,10 @@ func (j *Journal) failed(doing string, err error) error {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	e := &gitops.Error{Reason: gitops.JournalFailed, Message: fmt.Sprintf("%s: %v", doing, err), Err: err}
+	_, tooLarge := errors.AsType[*slotTooLarge](err)
 	switch {
+	case tooLarge:
+		e.Remedy = "have the roots publish a shorter list of revoked keys, such as an authority in place of all its certificates; a source that is not used any more can be removed"
 	case isFull(err):
 		e.Remedy = "free space on the disk that holds " + j.dir
 	case isCorrupt(err):

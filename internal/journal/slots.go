@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -23,8 +24,14 @@ import (
 // also in two files beside the journal, written in turn: a cut while one is
 // written leaves the other.
 
-// maxSlot bounds what is read of a slot.
-const maxSlot = 8 << 20
+const (
+	// maxSlot bounds what is read of a slot. A larger one would be taken for a
+	// damaged one, and trust for lost, so none is written.
+	maxSlot = 8 << 20
+	// slotRoom is left free by lists of revoked keys. Such a list may come as
+	// large as its roots like; what is accepted next must fit beside it.
+	slotRoom = 256 << 10
+)
 
 var slotNames = [2]string{"trust.0", "trust.1"}
 
@@ -97,29 +104,45 @@ func slotSum(text []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:]) + "\n"
 }
 
-// saveSlots writes what trust rests on when that has changed. It follows a
-// commit, which it does not take back: where the file cannot be written, the
-// next commit tries again.
-func (j *Journal) saveSlots(ctx context.Context) {
-	now, err := snapshot(ctx, j.db)
-	if err != nil {
-		return
+// slotTooLarge says that a change was not made: the slots could not hold it.
+type slotTooLarge struct{ size, most int }
+
+func (e *slotTooLarge) Error() string {
+	return fmt.Sprintf("what trust rests on would take %d bytes in the files beside the journal, and %d are the most: nothing was changed", e.size, e.most)
+}
+
+// nextSlot is what the older slot is to be written over with, no text when
+// nothing of it has changed. What leaves less than room of it is refused: that
+// is asked before a commit, which leaves the journal and the slots as they were.
+func (j *Journal) nextSlot(ctx context.Context, q querier, room int) (now *slot, text []byte, err error) {
+	if now, err = snapshot(ctx, q); err != nil {
+		return nil, nil, err
 	}
 	if best := j.slots.best; best != nil {
 		now.Sequence = best.Sequence
 		same, err := json.Marshal(best)
 		text, err2 := json.Marshal(now)
 		if err == nil && err2 == nil && bytes.Equal(same, text) {
-			return
+			return now, nil, nil
 		}
 	}
 	now.Sequence++
-	text, err := json.MarshalIndent(now, "", " ")
-	if err != nil {
-		return
+	if text, err = json.MarshalIndent(now, "", " "); err != nil {
+		return nil, nil, err
 	}
 	text = append(text, '\n')
-	if writeSlot(filepath.Join(j.slots.dir, slotNames[j.slots.next]), append(text, slotSum(text)...)) != nil {
+	text = append(text, slotSum(text)...)
+	if most := maxSlot - room; len(text) > most {
+		return nil, nil, &slotTooLarge{size: len(text), most: most}
+	}
+	return now, text, nil
+}
+
+// saveSlot writes what trust rests on when that has changed. It follows a
+// commit, which it does not take back: where the file cannot be written, the
+// next commit tries again.
+func (j *Journal) saveSlot(now *slot, text []byte) {
+	if text == nil || writeSlot(filepath.Join(j.slots.dir, slotNames[j.slots.next]), text) != nil {
 		return
 	}
 	j.slots.best, j.slots.next, j.slots.there = now, 1-j.slots.next, true

@@ -128,6 +128,10 @@ func (j *Journal) transact(ctx context.Context, fn func(ctx context.Context, tx 
 	if err := j.writeLink(ctx, tx); err != nil {
 		return err
 	}
+	now, text, err := j.nextSlot(ctx, tx, 0)
+	if err != nil {
+		return err
+	}
 	j.at("commit")
 	if err := tx.Commit(); err != nil {
 		return err
@@ -135,7 +139,7 @@ func (j *Journal) transact(ctx context.Context, fn func(ctx context.Context, tx 
 	j.dirty = true
 	clear(j.link)
 	j.at("committed")
-	j.saveSlots(ctx)
+	j.saveSlot(now, text)
 	return nil
 }
 

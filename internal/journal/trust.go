@@ -27,20 +27,28 @@ func (j *Journal) Learned(ctx context.Context, source string) (gitops.Learned, e
 }
 
 // Learn adds to what is known about a source. Nothing is ever taken away, and
-// what is known already writes nothing.
+// what is known already writes nothing. More revoked keys than the slots can
+// keep are refused, all of them: a part of a list would look like the list.
 func (j *Journal) Learn(ctx context.Context, source string, more gitops.Learned) error {
 	doing := "record what was learned of source " + source
 	if source == "" {
 		return &gitops.Error{Reason: gitops.BadRequest, Message: doing + ": the source has no name"}
 	}
+	revokes := false
 	return j.writeIf(ctx, doing, func(ctx context.Context, q querier) (bool, error) {
 		known, err := readLearned(ctx, q, source)
-		return !reflect.DeepEqual(known, known.And(more)), err
+		after := known.And(more)
+		revokes = len(after.Revoked) > len(known.Revoked)
+		return !reflect.DeepEqual(known, after), err
 	}, func(ctx context.Context, tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO sources (name) VALUES (?) ON CONFLICT DO NOTHING", source); err != nil {
 			return err
 		}
-		return learn(ctx, tx, source, more)
+		if err := learn(ctx, tx, source, more); err != nil || !revokes {
+			return err
+		}
+		_, _, err := j.nextSlot(ctx, tx, slotRoom)
+		return err
 	})
 }
 
