@@ -61,10 +61,10 @@ func (x *examination) bindsUnder(ctx context.Context, raw rawCommit, by signer, 
 	if len(names) > 0 {
 		return BoundApproval, nil
 	}
-	return "", refusal(gitops.RefUnbound,
+	return "", x.lacking(ctx, refusal(gitops.RefUnbound,
 		fmt.Sprintf("have somebody with the role %s release it: by the trailer %q in a commit they sign, or with edgeagent approve %s",
 			strings.Join(roles, " or "), RefTrailer(x.introduction(), x.commit.FullRef), x.head().Short()),
-		"nobody who may release to %s says that commit %s is for it", quoted(x.commit.FullRef), x.head().Short())
+		"nobody who may release to %s says that commit %s is for it", quoted(x.commit.FullRef), x.head().Short()), p, x.head(), raw, roles...)
 }
 
 // trailed reports whether a commit's own message, signed by somebody with one of
@@ -73,8 +73,7 @@ func (x *examination) trailed(id gitops.Hash, raw rawCommit, p *policy, roles ..
 	if raw.trailer(refTrailer) != fmt.Sprintf("%s %s", x.introduction(), x.commit.FullRef) {
 		return false
 	}
-	s := signed{what: "commit " + id.Short(), payload: raw.payload, armor: raw.signature}
-	_, err := p.check(s, x.moment(id), x.revoked, roles...)
+	_, err := p.check(own(id, raw), x.moment(id), x.revoked, roles...)
 	return err == nil
 }
 

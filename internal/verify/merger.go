@@ -33,8 +33,8 @@ func (x *examination) merges(ctx context.Context, id gitops.Hash, raw rawCommit,
 		return err
 	}
 	if len(names) == 0 {
-		return refusal(gitops.NotApproved, fmt.Sprintf("have a developer approve what was merged with edgeagent approve %s", raw.parents[1].Short()),
-			"commit %s merges %s, which nobody approved", id.Short(), raw.parents[1].Short())
+		return x.lacking(ctx, refusal(gitops.NotApproved, fmt.Sprintf("have a developer approve what was merged with edgeagent approve %s", raw.parents[1].Short()),
+			"commit %s merges %s, which nobody approved", id.Short(), raw.parents[1].Short()), p, raw.parents[1], side, roleDeveloper, roleRoot)
 	}
 	bases, err := x.mergeBases(ctx, raw.parents[0], raw.parents[1])
 	if err != nil {
@@ -75,8 +75,7 @@ func (x *examination) continues(ctx context.Context, id gitops.Hash, raw rawComm
 	if err != nil {
 		return err
 	}
-	s := signed{what: "commit " + line.Short(), payload: before.payload, armor: before.signature}
-	if _, err := p.check(s, x.moment(line), x.revoked, roleMerger); err == nil && len(before.parents) == 2 {
+	if _, err := p.check(own(line, before), x.moment(line), x.revoked, roleMerger); err == nil && len(before.parents) == 2 {
 		return nil
 	}
 	people := slices.DeleteFunc(append([]string{roleDeveloper, roleRoot}, p.file.releasers(x.commit.FullRef)...),
@@ -88,8 +87,8 @@ func (x *examination) continues(ctx context.Context, id gitops.Hash, raw rawComm
 	if err != nil || len(names) > 0 {
 		return err
 	}
-	return refusal(gitops.NotApproved, fmt.Sprintf("have a developer approve it with edgeagent approve %s", line.Short()),
-		"commit %s merges into %s, which nobody released to %s", id.Short(), line.Short(), quoted(x.commit.FullRef))
+	return x.lacking(ctx, refusal(gitops.NotApproved, fmt.Sprintf("have a developer approve it with edgeagent approve %s", line.Short()),
+		"commit %s merges into %s, which nobody released to %s", id.Short(), line.Short(), quoted(x.commit.FullRef)), p, line, before, people...)
 }
 
 // threeWay compares a merge's tree with the only one that a merge by whole

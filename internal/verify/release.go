@@ -72,6 +72,8 @@ type guard struct {
 	policy  string
 	names   []string
 	missing []string
+	// unproven are in whose name gitsign signed, which the node cannot judge.
+	unproven []string
 }
 
 // guard counts who stands for what a commit does to something protected.
@@ -80,7 +82,11 @@ func (x *examination) guard(ctx context.Context, id gitops.Hash, raw rawCommit, 
 	if err != nil {
 		return guard{}, err
 	}
-	return guard{Protection: protection, policy: p.name, names: names, missing: p.members(protection.roles(), names)}, nil
+	g := guard{Protection: protection, policy: p.name, names: names, missing: p.members(protection.roles(), names)}
+	if !g.open() {
+		g.unproven, err = x.unproven(ctx, p, id, raw, protection.roles()...)
+	}
+	return g, err
 }
 
 // open reports whether enough stand for it.
@@ -117,10 +123,10 @@ func (c Commit) ReleaseForce(bundle string) error {
 
 // refuses says who is missing.
 func (g guard) refuses(commit gitops.Hash, what string) error {
-	return blame(refusal(gitops.NotApproved,
+	return blame(withUnproven(refusal(gitops.NotApproved,
 		fmt.Sprintf("have it approved with edgeagent approve %s by %d more of: %s", commit.Short(), g.Approvals-len(g.names), strings.Join(g.missing, ", ")),
 		"commit %s %s, which %s protects: %d of %d signed or approved it%s",
-		commit.Short(), what, g.policy, len(g.names), g.Approvals, listed(g.names)), commit)
+		commit.Short(), what, g.policy, len(g.names), g.Approvals, listed(g.names)), g.unproven), commit)
 }
 
 // protects reports whether an object is of a protected kind and namespace.

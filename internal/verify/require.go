@@ -28,6 +28,9 @@ type Requirement struct {
 	Need    int      `json:"need"`
 	By      []string `json:"by,omitempty"`
 	Missing []string `json:"missing,omitempty"` // who else could
+	// Unproven are in whose name gitsign signed or approved it, which nobody can
+	// judge here without a trusted root.
+	Unproven []string `json:"unproven,omitempty"`
 	// Rendered marks what is asked only if the rendered objects change so:
 	// that shows when a node plans.
 	Rendered bool `json:"rendered,omitempty"`
@@ -39,7 +42,8 @@ func (r Requirement) Met() bool { return len(r.By) >= r.Need }
 // Require says what the trust files of a repository ask of a commit. It knows
 // nothing of a node's own files: it is for people who sign and approve, and a
 // node asks all of it again. Approved are the principals of these trust files
-// whose approval of the commit holds. Of cfg it takes Introduction, Carried, Now.
+// whose approval of the commit holds. Of cfg it takes Introduction, Carried, Now
+// and the trusted root of Sigstore.
 func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) (approved []string, asked []Requirement, err error) {
 	cfg.Mode = ModeHistory
 	if cfg.Now == nil {
@@ -49,7 +53,11 @@ func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) 
 		cfg.MaxCommits = defaultMaxCommits
 	}
 	v := &Verifier{cfg: cfg, objects: objects, start: gitops.Hash(cfg.Introduction)}
-	v.trust.Store(&trust{})
+	keyless, err := loadSigstore(SigstoreConfig{TrustedRoot: cfg.Sigstore.TrustedRoot})
+	if err != nil {
+		return nil, nil, err
+	}
+	v.trust.Store(&trust{developers: ring{keyless: keyless}})
 	id := c.Revision.Hash()
 	raw, err := parseIn(ctx, objects, id)
 	if err != nil {
@@ -98,7 +106,7 @@ func (x *examination) require(ctx context.Context, raw rawCommit, p *policy) ([]
 	signature := Requirement{What: "a signature by a developer or a root", Need: 1, Missing: p.members([]string{roleDeveloper, roleRoot}, nil)}
 	if who, err := x.signerUnder(ctx, id, raw, p); err == nil {
 		signature.By, signature.Missing = []string{who.name}, nil
-	} else if !refused(err) {
+	} else if signature.Unproven = x.claims(p, id, []signed{own(id, raw)}, roleDeveloper, roleRoot, roleMerger); !refused(err) && len(signature.Unproven) == 0 {
 		return nil, err
 	}
 	roles := p.file.releasers(x.commit.FullRef)
@@ -108,7 +116,11 @@ func (x *examination) require(ctx context.Context, raw rawCommit, p *policy) ([]
 	} else if !refused(err) {
 		return nil, err
 	}
-	out := []Requirement{signature, release}
+	out := []Requirement{signature}
+	out, err := x.ask(ctx, out, release, p, raw, roles...)
+	if err != nil {
+		return nil, err
+	}
 	for _, g := range p.guards() {
 		r := Requirement{Need: g.Approvals, What: "a change of " + strings.Join(append(slices.Clone(g.Kinds), g.Namespaces...), ", "), Rendered: true}
 		if len(g.Paths) > 0 {
@@ -126,14 +138,25 @@ func (x *examination) require(ctx context.Context, raw rawCommit, p *policy) ([]
 		if r.Rendered && len(g.Kinds)+len(g.Namespaces) == 0 {
 			continue
 		}
-		var err error
 		if r.By, err = x.standFor(ctx, id, raw, p, g.roles()...); err != nil {
 			return nil, err
 		}
 		r.Missing = p.members(g.roles(), r.By)
-		out = append(out, r)
+		if out, err = x.ask(ctx, out, r, p, raw, g.roles()...); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
+}
+
+// ask adds what is asked of the head, and where it is not met, who might stand
+// for it whom nobody can judge here.
+func (x *examination) ask(ctx context.Context, out []Requirement, r Requirement, p *policy, raw rawCommit, roles ...string) ([]Requirement, error) {
+	var err error
+	if !r.Met() {
+		r.Unproven, err = x.unproven(ctx, p, x.head(), raw, roles...)
+	}
+	return append(out, r), err
 }
 
 // requireRoots is what a change of the trust file takes.
@@ -155,10 +178,13 @@ func (x *examination) requireRoots(ctx context.Context, raw rawCommit) ([]Requir
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Requirement{
+		r := Requirement{
 			What: "a change of " + trustPath + ", by the roots of its version " + strings.TrimPrefix(p.name, "trust file version "),
 			Need: p.threshold(), By: names, Missing: p.members([]string{roleRoot}, names),
-		})
+		}
+		if out, err = x.ask(ctx, out, r, p, raw, roleRoot); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

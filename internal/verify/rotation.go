@@ -82,8 +82,8 @@ func (x *examination) signedByRoots(ctx context.Context, id gitops.Hash, raw raw
 		if ok, err := x.settled(ctx, p, id, first(raw.parents), roleRoot); ok || err != nil {
 			return err
 		}
-		return refusal(gitops.NotApproved, fmt.Sprintf("have %d more of the roots approve it with edgeagent approve %s", need-len(names), id.Short()),
-			"commit %s changes %s: %d of %d roots of %s (%s) signed or approved it%s", id.Short(), trustPath, len(names), need, of, p.name, listed(names))
+		return x.lacking(ctx, refusal(gitops.NotApproved, fmt.Sprintf("have %d more of the roots approve it with edgeagent approve %s", need-len(names), id.Short()),
+			"commit %s changes %s: %d of %d roots of %s (%s) signed or approved it%s", id.Short(), trustPath, len(names), need, of, p.name, listed(names)), p, id, raw, roleRoot)
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (x *examination) standFor(ctx context.Context, id gitops.Hash, raw rawCommi
 	if err != nil {
 		return nil, err
 	}
-	author, err := p.check(signed{what: "commit " + id.Short(), payload: raw.payload, armor: raw.signature}, x.moment(id), x.revoked, roles...)
+	author, err := p.check(own(id, raw), x.moment(id), x.revoked, roles...)
 	if err == nil && !slices.Contains(names, author.name) {
 		names = append(names, author.name)
 	}

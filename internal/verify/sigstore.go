@@ -5,11 +5,16 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/internal/verify/gitsign"
 )
+
+// rootRemedy is what helps where a keyless signature cannot be judged.
+const rootRemedy = "name Sigstore's trusted_root.json as trust.sigstore.trustedRoot"
 
 // trustedRootFile is what the file is called in messages.
 const trustedRootFile = "Sigstore's trusted root"
@@ -49,7 +54,7 @@ func loadSigstore(cfg SigstoreConfig) (keyless, error) {
 		if cfg.Issuer+cfg.Subject == "" {
 			return keyless{}, nil
 		}
-		return keyless{}, refusal(gitops.TrustMissing, "name Sigstore's trusted_root.json as trust.sigstore.trustedRoot",
+		return keyless{}, refusal(gitops.TrustMissing, rootRemedy,
 			"trust.sigstore names %s, and no trusted root", quoted(cfg.Subject))
 	}
 	data, err := readTrustFile(cfg.TrustedRoot)
@@ -74,10 +79,14 @@ func loadSigstore(cfg SigstoreConfig) (keyless, error) {
 }
 
 // identity is never half of one: an issuer vouches for many, and a subject is
-// what its issuer makes of it.
+// what its issuer makes of it. Nor is it one that a line of revoked keys cannot
+// name: who is believed under it could not be revoked.
 func identity(issuer, subject string) (gitsign.Identity, error) {
 	if issuer == "" || subject == "" {
 		return gitsign.Identity{}, fmt.Errorf("an identity needs both an issuer and a subject, not %s and %s", quoted(issuer), quoted(subject))
+	}
+	if strings.ContainsFunc(issuer, unicode.IsSpace) || strings.TrimSpace(subject) != subject || strings.ContainsFunc(subject, unicode.IsControl) {
+		return gitsign.Identity{}, fmt.Errorf("an identity has no space in its issuer nor around its subject, and is one line, unlike %s and %s", quoted(issuer), quoted(subject))
 	}
 	return gitsign.Identity{Issuer: issuer, Subject: subject}, nil
 }
@@ -103,7 +112,7 @@ func (k ring) checkSigstore(s signed, at moment, revoked revocations) (signer, e
 		return signer{}, refusal(gitops.UnknownSigner, "add them there or have the commit signed by somebody who may",
 			"%s is signed with gitsign by %s, whom %s does not name", s.what, name, k.keyless.place)
 	case k.keyless.root == nil:
-		return signer{}, refusal(gitops.TrustMissing, "name Sigstore's trusted_root.json as trust.sigstore.trustedRoot",
+		return signer{}, refusal(gitops.TrustMissing, rootRemedy,
 			"%s is signed with gitsign by %s, and the node has no trusted root to verify that", s.what, name)
 	}
 	if err := k.keyless.root.Verify(sig, sig.Identity); err != nil {
