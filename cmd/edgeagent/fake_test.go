@@ -105,6 +105,11 @@ func (f *fakeDaemon) Show(_ context.Context, source, revision string) (gitops.At
 		return at.Source == source && (revision == "" || string(at.Revision.Hash())[:len(revision)] == revision)
 	})
 	if i < 0 {
+		for _, s := range f.Status_.Sources {
+			if s.Name == source && s.Applied == nil && len(f.Attempts) == 0 {
+				return gitops.Attempt{}, gitops.Manifests{}, s.NothingApplied()
+			}
+		}
 		return gitops.Attempt{}, gitops.Manifests{}, &gitops.Error{Reason: gitops.NotFoundHere, Message: "no attempt at " + revision, Remedy: "edgeagent history " + source}
 	}
 	var m gitops.Manifests

@@ -41,9 +41,16 @@ func waiverOf(at gitops.Attempt, waivers []gitops.Waiver) gitops.Waiver {
 // Show returns the newest attempt at a revision, and what it applied. Without
 // rev it is the newest attempt.
 func (a *Agent) Show(ctx context.Context, name, rev string) (gitops.Attempt, gitops.Manifests, error) {
+	s, err := a.source(name)
+	if err != nil {
+		return gitops.Attempt{}, gitops.Manifests{}, err
+	}
 	attempts, err := a.History(ctx, name, historyForChoice)
 	if err != nil {
 		return gitops.Attempt{}, gitops.Manifests{}, err
+	}
+	if len(attempts) == 0 {
+		return gitops.Attempt{}, gitops.Manifests{}, s.published.Load().source.NothingApplied()
 	}
 	for _, at := range attempts {
 		if rev != "" && string(at.Revision) != rev && !strings.HasPrefix(string(at.Revision.Hash()), rev) {
@@ -74,7 +81,7 @@ func (a *Agent) Diff(ctx context.Context, name string) ([]gitops.ObjectDiff, err
 		at = &gitops.At{Revision: state.Hold.Revision, Digest: state.Hold.Digest}
 	}
 	if at == nil {
-		return nil, &gitops.Error{Reason: gitops.NoTarget, Message: "source " + name + " has applied nothing yet", Remedy: "edgeagent status " + name + " says what it waits for"}
+		return nil, s.published.Load().source.NothingApplied()
 	}
 	t := target{course: keep, revision: at.Revision, digest: at.Digest}
 	want, err := s.journal().Manifests(ctx, name, at.Digest)

@@ -218,8 +218,10 @@ func TestQuestions(t *testing.T) {
 		if _, err := w.agent.Verify(w.ctx, fleet, ""); gitops.ReasonOf(err) != gitops.NotYet {
 			t.Errorf("Verify before anything was seen = %v", err)
 		}
-		if _, _, err := w.agent.Show(w.ctx, fleet, ""); gitops.ReasonOf(err) != gitops.NotFoundHere {
-			t.Errorf("Show of nothing = %v", err)
+		for _, rev := range []string{"", "3f2a1bc"} {
+			if _, _, err := w.agent.Show(w.ctx, fleet, rev); gitops.ReasonOf(err) != gitops.NoTarget {
+				t.Errorf("Show of nothing = %v", err)
+			}
 		}
 		one := w.healthy(content{"a": "1", "b": "1"})
 		two := w.healthy(content{"a": "2", "b": "1"})
@@ -231,6 +233,9 @@ func TestQuestions(t *testing.T) {
 		list, err := w.agent.History(w.ctx, fleet, 1)
 		if err != nil || len(list) != 1 || list[0].Revision != two {
 			t.Errorf("History = %+v, %v; want the newest", list, err)
+		}
+		if _, _, err := w.agent.Show(w.ctx, fleet, "beef"); gitops.ReasonOf(err) != gitops.NotFoundHere {
+			t.Errorf("Show of what was never tried = %v", err)
 		}
 		a, m, err := w.agent.Show(w.ctx, fleet, string(one.Hash()[:7]))
 		if err != nil || a.Revision != one || len(m.Objects) != 2 {

@@ -223,3 +223,19 @@ func (s SourceStatus) Condition(kind string) Condition {
 
 // Ready reports whether the newest head is verified, applied and healthy.
 func (s SourceStatus) Ready() bool { return s.Condition(ConditionReady).Status == "True" }
+
+// NothingApplied answers questions about what a source applied, before it has:
+// with what it waits for, and what it does meanwhile.
+func (s SourceStatus) NothingApplied() *Error {
+	message := "source " + s.Name + " has applied nothing yet"
+	if c := s.Condition(ConditionReady); c.Message != "" {
+		message += ": " + c.Message + " (" + string(c.Reason) + ")"
+	}
+	if s.Phase != "" && s.Phase != StageWaiting && s.Phase != StageSuspended {
+		message += "; now " + string(s.Phase)
+		if s.Progress != "" {
+			message += ": " + s.Progress
+		}
+	}
+	return &Error{Reason: NoTarget, Message: message, Remedy: "edgeagent status " + s.Name + " says more; edgeagent sync " + s.Name + " --wait tries at once"}
+}
