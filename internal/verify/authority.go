@@ -34,7 +34,58 @@ func (x *examination) authorities(ctx context.Context, id gitops.Hash, raw rawCo
 	if len(out) == 0 {
 		out = append(out, x.node) // a root commit
 	}
-	return out, nil
+	return x.whenAccepted(ctx, id, raw, out)
+}
+
+// whenAccepted is the policy under which the head that was accepted is judged
+// again where only the head is signed. Its own trust file need not know any more
+// who signed it: people take themselves out. It was let through by the file
+// before that, which is looked for in its first parent, and then on the node.
+// Nobody judged the first parent; but the roots of that file before stood for
+// the change, and so for all that it builds on. A revoked key takes it back
+// under each of them.
+func (x *examination) whenAccepted(ctx context.Context, id gitops.Hash, raw rawCommit, own []*policy) ([]*policy, error) {
+	if x.v.cfg.Mode == ModeHistory || id != x.accepted || id != x.from {
+		return own, nil
+	}
+	if _, err := x.signerUnder(ctx, id, raw, own[0]); gitops.ReasonOf(err) != gitops.UnknownSigner {
+		return own, nil
+	}
+	if same, err := x.sameTag(ctx); !same || err != nil {
+		return own, err
+	}
+	before := x.node
+	if len(raw.parents) > 0 {
+		p, err := x.policyOf(ctx, raw.parents[0])
+		if err != nil && !refused(err) {
+			return nil, err
+		}
+		if err == nil {
+			before = p
+		}
+	}
+	for _, p := range []*policy{before, x.node} {
+		if _, err := x.signerUnder(ctx, id, raw, p); gitops.ReasonOf(err) != gitops.UnknownSigner {
+			return []*policy{p}, nil
+		}
+	}
+	return own, nil
+}
+
+// sameTag reports whether the head is shown under the tag that it was accepted
+// under. Another one is signed anew, by somebody who may have been taken out.
+func (x *examination) sameTag(ctx context.Context) (bool, error) {
+	if x.v.cfg.Mode != ModeTag || x.again {
+		return true, nil
+	}
+	if x.v.cfg.TagOf == nil {
+		return false, nil
+	}
+	tag, err := x.v.cfg.TagOf(ctx, x.commit.Revision)
+	if gitops.ReasonOf(err) == gitops.Incomplete {
+		return false, nil // it has another name
+	}
+	return tag == x.commit.Tag, err
 }
 
 // authorisedAt are the commits whose trust file is asked: the parents in
@@ -62,9 +113,9 @@ func (x *examination) firstHead(id gitops.Hash) bool {
 
 // base is what was trusted before the head where only the head is signed: the
 // accepted commit, or where trust begins. The head that was accepted is judged
-// again by its own trust file, which was judged when it was accepted. Where the
-// accepted commit does not stand any more, nobody ever judged the trust files
-// below it.
+// again by its own trust file, which was judged when it was accepted, or see
+// whenAccepted. Where the accepted commit does not stand any more, nobody ever
+// judged the trust files below it.
 func (x *examination) base() gitops.Hash {
 	if x.accepted == "" || x.accepted != x.from {
 		return x.v.start
