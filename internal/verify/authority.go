@@ -48,7 +48,11 @@ func (x *examination) whenAccepted(ctx context.Context, id gitops.Hash, raw rawC
 	if x.v.cfg.Mode == ModeHistory || id != x.accepted || id != x.from {
 		return own, nil
 	}
-	if _, err := x.signerUnder(ctx, id, raw, own[0]); gitops.ReasonOf(err) != gitops.UnknownSigner {
+	_, err := x.signerUnder(ctx, id, raw, own[0])
+	if err != nil && !refused(err) {
+		return nil, err
+	}
+	if gitops.ReasonOf(err) != gitops.UnknownSigner {
 		return own, nil
 	}
 	if same, err := x.sameTag(ctx); !same || err != nil {
@@ -65,7 +69,11 @@ func (x *examination) whenAccepted(ctx context.Context, id gitops.Hash, raw rawC
 		}
 	}
 	for _, p := range []*policy{before, x.node} {
-		if _, err := x.signerUnder(ctx, id, raw, p); gitops.ReasonOf(err) != gitops.UnknownSigner {
+		_, err := x.signerUnder(ctx, id, raw, p)
+		if err != nil && !refused(err) {
+			return nil, err
+		}
+		if gitops.ReasonOf(err) != gitops.UnknownSigner {
 			return []*policy{p}, nil
 		}
 	}

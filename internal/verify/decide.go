@@ -123,14 +123,16 @@ func (v *Verifier) Explain(ctx context.Context, c gitops.Commit, accepted gitops
 // last question too, which Verify asks once all commits are let through.
 func (x *examination) decision(ctx context.Context, id gitops.Hash, j judgement, err error) (gitops.Decision, error) {
 	binding := ""
-	if err == nil && id == x.head() {
+	switch {
+	case err != nil || id != x.head():
+	case x.at.fast && id != x.from:
+		err = x.clockUntrusted() // Verify asks nothing more by such a clock
+	default:
 		var c Commit
-		if c, err = x.release(ctx, j); err == nil && x.at.fast && id != x.accepted {
-			err = x.clockUntrusted()
-		}
-		if binding = c.binding; err != nil && !decided(err) {
+		if c, err = x.release(ctx, j); err != nil && !refused(err) {
 			return gitops.Decision{}, err
 		}
+		binding = c.binding
 	}
 	d := decision(id, j, err)
 	d.RefBinding = binding
@@ -143,10 +145,6 @@ func (x *examination) decision(ctx context.Context, id gitops.Hash, j judgement,
 	d.Approvals = names
 	return d, err
 }
-
-// decided tells a refusal, or a clock that lets nothing new through, from a
-// failure to look.
-func decided(err error) bool { return refused(err) || gitops.ReasonOf(err) == gitops.ClockUntrusted }
 
 func decision(id gitops.Hash, j judgement, err error) gitops.Decision {
 	d := gitops.Decision{Commit: id, Subject: printable(j.raw.subject), Rule: j.rule}
@@ -176,7 +174,7 @@ func (x *examination) stale(ctx context.Context, id gitops.Hash, err error) (boo
 	if !refused(err) {
 		return false, err
 	}
-	if x.history == nil || id == x.head() {
+	if id == x.head() {
 		return false, nil
 	}
 	if err := x.history.settle(ctx); err != nil {
@@ -256,10 +254,13 @@ func (x *examination) signerUnder(ctx context.Context, id gitops.Hash, raw rawCo
 		return p.check(s, at, x.revoked, roleDeveloper, roleRoot)
 	}
 	who, err := p.check(s, at, x.revoked, roleDeveloper, roleRoot, roleMerger)
-	if err == nil && who.role == roleMerger && !x.again {
-		err = x.merges(ctx, id, raw, p)
+	if err != nil {
+		return signer{}, err
 	}
-	return who, err
+	if who.role == roleMerger && !x.again {
+		return who, x.merges(ctx, id, raw, p)
+	}
+	return who, nil
 }
 
 // judgeTag holds the tag to what it has to say: its signed name, the ref and

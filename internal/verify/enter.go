@@ -23,9 +23,6 @@ type arrivals struct {
 
 // isNew reports whether a commit is among the new ones.
 func (a *arrivals) isNew(id gitops.Hash) bool {
-	if a == nil {
-		return false
-	}
 	_, ok := a.index[id]
 	return ok
 }
@@ -54,7 +51,7 @@ func (x *examination) enter(ctx context.Context) error {
 	if a.top = x.accepted; a.top == "" {
 		a.top = x.v.start
 	}
-	if a.top != "" && !x.history.reached(a.top) {
+	if !x.history.reached(a.top) {
 		a.top = ""
 	}
 	order := x.history.commits()

@@ -305,7 +305,7 @@ func TestMalformedHistoryBelowIsNotJudged(t *testing.T) {
 	main, side := m.commit(nil, 2, ancient), m.commit(w.ann.sign, 3, ancient)
 	cfg := w.config()
 	cfg.Introduction = string(main)
-	v, err := verify.New(cfg, m)
+	v, err := verify.New(cfg, asked{m, t})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ package verify
 import (
 	"container/heap"
 	"context"
-	"slices"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -46,7 +45,6 @@ func mergeBases(ctx context.Context, objects Objects, a, b gitops.Hash, limit in
 			out = append(out, id)
 		}
 	}
-	slices.Sort(out)
 	return out, nil
 }
 
@@ -94,7 +92,7 @@ func (w *painter) paint(ctx context.Context, id gitops.Hash, c colour) error {
 	if n.colour&c == c {
 		return nil
 	}
-	if n.queued && n.colour&below == 0 && c&below != 0 {
+	if n.queued && c&below != 0 { // for the first time: what is below has all colours
 		w.open--
 	}
 	n.colour |= c

@@ -3,7 +3,6 @@
 package verify_test
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -119,23 +118,10 @@ func TestAgainReadsThatFailAreNoDecision(t *testing.T) {
 			w := newInband(t)
 			head := w.commitOf(w.keys["dan"].sign, w.base.with(change(w)), w.forMain(), w.root)
 			w.approve("alice", head, w.root) // and the other one is not shown any more
-			for n := 1; ; n++ {
-				store := &failing{Objects: w, nth: n, err: func() error { return errors.New("disk") }}
-				v, err := verify.New(w.config(), store)
-				if err != nil {
-					t.Fatal(err)
-				}
+			failEachRead(t, w, w.config(), 10, func(v *verify.Verifier) (bool, error) {
 				got, err := v.Again(t.Context(), gitops.NewRevision("main", head))
-				if store.last == "" {
-					if err != nil || n < 10 {
-						t.Errorf("with all reads well: %v after %d reads", err, n)
-					}
-					break
-				}
-				if got.Valid() || gitops.ReasonOf(err) != gitops.StoreFailed {
-					t.Errorf("read %d of %s fails: %v", n, store.last.Short(), err)
-				}
-			}
+				return got.Valid(), err
+			})
 		})
 	}
 }

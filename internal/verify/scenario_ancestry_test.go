@@ -3,6 +3,7 @@
 package verify_test
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -111,7 +112,7 @@ func TestAcceptedCommitsOfAllKinds(t *testing.T) {
 		}},
 		{"forge merges a branch that left long ago", gitops.TooManyCommits, func(w *inband, broken bool) offer {
 			line := w.root
-			for range either(broken, 45, 5) {
+			for range either(broken, 39, 38) {
 				line = w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), line)
 			}
 			theirs := w.commitOf(w.keys["erin"].sign, w.base.with(files{"apps/web.yaml": "theirs\n"}), "", w.root)
@@ -169,39 +170,100 @@ func TestGoingBackIsNoGuess(t *testing.T) {
 	floor := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
 	next := w.base.with(files{trustYAML: w.trust(2, "rollbackFloor: "+string(floor)+"\n")})
 	accepted := w.commitOf(w.keys["alice"].sign, next, "", floor)
-	for name, ask := range map[string]func(*verify.Verifier) error{
-		"MayReturn to the floor": func(v *verify.Verifier) error { return v.MayReturn(t.Context(), floor, accepted) },
-		"Includes": func(v *verify.Verifier) error {
-			in, err := v.Includes(t.Context(), accepted, w.root)
-			if err == nil && !in {
-				return errors.New("it is not included")
-			}
-			return err
-		},
-	} {
-		for n := 1; ; n++ {
-			store := &failing{Objects: w, nth: n, err: func() error { return errors.New("disk") }}
-			v, err := verify.New(w.config(), store)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = ask(v)
-			if store.last == "" {
-				if err != nil || n < 3 {
-					t.Errorf("%s: %v after %d reads", name, err, n)
-				}
-				break
-			}
-			if gitops.ReasonOf(err) != gitops.StoreFailed {
-				t.Errorf("%s, read %d of %s fails: %v", name, n, store.last.Short(), err)
-			}
+	failEachRead(t, w, w.config(), 3, func(v *verify.Verifier) (bool, error) {
+		return false, v.MayReturn(t.Context(), floor, accepted)
+	})
+	failEachRead(t, w, w.config(), 3, func(v *verify.Verifier) (bool, error) {
+		in, err := v.Includes(t.Context(), accepted, w.root)
+		if err == nil && !in {
+			err = errors.New("it is not included")
 		}
-	}
+		return err != nil && in, err
+	})
 	v, err := verify.New(w.config(), w)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := v.MayReturn(t.Context(), w.root, accepted); gitops.ReasonOf(err) != gitops.RollbackFloor {
 		t.Errorf("below the floor: %v", err)
+	}
+}
+
+// asked is a store that no commit may send anywhere: what is no id is not asked for.
+type asked struct {
+	memory
+	t *testing.T
+}
+
+func (a asked) Object(ctx context.Context, id gitops.Hash) (gitops.ObjectKind, []byte, error) {
+	if !id.Valid() {
+		a.t.Errorf("%q was asked for", id)
+	}
+	return a.memory.Object(ctx, id)
+}
+
+// A commit that is missing above what two lines have in common may hide what that
+// is; below, nothing is asked of it, nor of one that is malformed.
+func TestMergeBasesOfWhatIsMissing(t *testing.T) {
+	m := memory{}
+	bottom := m.commit(nil, 1, "what")
+	root := m.commit(nil, 2, bottom)
+	ours := m.commit(nil, 3, root)
+	theirs := m.commit(nil, 4, root)
+	a, b := m.commit(nil, 5, ours), m.commit(nil, 6, theirs)
+	find := func(ctx context.Context) ([]gitops.Hash, error) { return verify.MergeBases(ctx, asked{m, t}, a, b) }
+	for _, lost := range []gitops.Hash{"", bottom} {
+		delete(m, lost)
+		if got, err := find(t.Context()); err != nil || !slices.Equal(got, []gitops.Hash{root}) {
+			t.Errorf("without %q: %v, %v", lost, got, err)
+		}
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := find(stopped); !errors.Is(err, context.Canceled) || got != nil {
+		t.Errorf("stopped: %v, %v", got, err)
+	}
+	for _, lost := range []gitops.Hash{root, ours, theirs, a, b} {
+		raw := m[lost]
+		delete(m, lost)
+		if got, err := find(t.Context()); gitops.ReasonOf(err) != gitops.Incomplete || got != nil {
+			t.Errorf("without %s: %v, %v", lost.Short(), got, err)
+		}
+		m[lost] = raw
+	}
+}
+
+// steps is a context that counts how often it is asked whether it ended: once
+// for each step of a walk, and for each read.
+type steps struct {
+	context.Context
+	n *int
+}
+
+func (s steps) Err() error { *s.n++; return s.Context.Err() }
+
+// Lines that are merged into each other again and again have more ways through
+// them than anybody can walk: each commit is walked from a few times at most.
+func TestWalksThroughManyMergesEnd(t *testing.T) {
+	m := memory{}
+	root := m.commit(nil, 1)
+	left, right := m.commit(nil, 2, root), m.commit(nil, 2, root)
+	for i := range int64(16) {
+		left, right = m.commit(nil, 3+i, left, right), m.commit(nil, 3+i, right, left)
+	}
+	var n int
+	ctx := steps{t.Context(), &n}
+	if got, err := verify.MergeBases(ctx, m, left, right); err != nil || len(got) != 2 {
+		t.Errorf("merge bases: %v, %v", got, err)
+	}
+	if n > 8*len(m) {
+		t.Errorf("merge bases of %d commits took %d steps", len(m), n)
+	}
+	n = 0
+	if _, exact, err := verify.Between(ctx, m, left, []gitops.Hash{root}); err != nil || len(exact) != len(m)-2 {
+		t.Errorf("%d commits are new, %v", len(exact), err)
+	}
+	if n > 8*len(m) {
+		t.Errorf("to find what is new in %d commits took %d steps", len(m), n)
 	}
 }

@@ -80,34 +80,87 @@ func questions(o offer) map[string]func(context.Context, *verify.Verifier) (bool
 	}
 }
 
+// failEachRead asks as often as there are reads, and has another one fail each
+// time: that is no decision. When none fails, all is well.
+func failEachRead(t *testing.T, objects verify.Objects, cfg verify.Config, least int, ask func(*verify.Verifier) (bool, error)) {
+	t.Helper()
+	for n := 1; ; n++ {
+		store := &failing{Objects: objects, nth: n, err: func() error { return errors.New("disk") }}
+		v, err := verify.New(cfg, store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		valid, err := ask(v)
+		if store.last == "" {
+			if err != nil || n < least {
+				t.Fatalf("with all reads well: %v after %d reads", err, n)
+			}
+			return
+		}
+		if valid || gitops.ReasonOf(err) != gitops.StoreFailed {
+			t.Errorf("read %d of %s fails: valid %v, %v", n, store.last.Short(), valid, err)
+		}
+	}
+}
+
 // A store that cannot read, at whatever moment, is no decision about a commit:
 // neither is it let through, nor is anybody blamed.
 func TestReadsThatFailAreNoDecision(t *testing.T) {
 	t.Parallel()
 	w, o := eventful(t)
 	all := questions(o)
-	approved := w.commitOf(w.keys["erin"].sign, w.base.with(files{trustYAML: w.trust(2, "heartbeat: {by: [developer]}\n"), "apps/web.yaml": "a: 2\n", "rbac/admin.yaml": "c: 2\n"}), "", o.commit.Revision.Hash())
-	w.approve("dan", approved, o.commit.Revision.Hash())
-	all["Verify what an approval releases"] = questions(offer{commit: onMain(approved), accepted: o.commit.Revision.Hash()})["Verify"]
+	head := o.commit.Revision.Hash()
+	approved := w.commitOf(w.keys["erin"].sign, w.base.with(files{trustYAML: w.trust(2, "heartbeat: {by: [developer]}\n"), "apps/web.yaml": "a: 2\n", "rbac/admin.yaml": "c: 2\n"}), "", head)
+	w.approve("dan", approved, head)
+	released := questions(offer{commit: onMain(approved), accepted: head})
+	all["Verify what an approval releases"], all["Explain what an approval releases"] = released["Verify"], released["Explain"]
+	sealed := w.commitOf(w.keys["dan"].sign, w.base, "", w.root)
+	w.seal(sealed, now, "alice", "bob")
+	above := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), sealed)
+	all["Verify what lies above a seal"] = questions(offer{commit: onMain(above), accepted: w.root})["Verify"]
 	for name, ask := range all {
 		t.Run(name, func(t *testing.T) {
-			for n := 1; ; n++ {
-				store := &failing{Objects: w, nth: n, err: func() error { return errors.New("disk") }}
-				v, err := verify.New(w.config(), store)
-				if err != nil {
-					t.Fatal(err)
-				}
-				valid, err := ask(t.Context(), v)
-				if store.last == "" {
-					if err != nil || n < 15 {
-						t.Fatalf("with all reads well: %v after %d reads", err, n)
-					}
-					break
-				}
-				if valid || gitops.ReasonOf(err) != gitops.StoreFailed {
-					t.Errorf("read %d of %s fails: valid %v, %v", n, store.last.Short(), valid, err)
-				}
-			}
+			failEachRead(t, w, w.config(), 15, func(v *verify.Verifier) (bool, error) { return ask(t.Context(), v) })
+		})
+	}
+}
+
+// The same where the tag is signed.
+func TestReadsThatFailInModeTagAreNoDecision(t *testing.T) {
+	t.Parallel()
+	w := newInband(t)
+	head := w.commitOf(nil, w.base, "", w.root)
+	tag := w.tag(w.keys["dan"].sign, head, gitops.CommitObject, "v1")
+	cfg := w.config()
+	tagMode(&cfg)
+	cfg.TagOf = func(context.Context, gitops.Revision) (gitops.Hash, error) { return tag, nil }
+	for name, ask := range questions(offer{commit: onTag("v1", head, tag), accepted: w.root}) {
+		t.Run(name, func(t *testing.T) {
+			failEachRead(t, w, cfg, 5, func(v *verify.Verifier) (bool, error) { return ask(t.Context(), v) })
+		})
+	}
+}
+
+// Dates that lie can make an old commit look new, and whether it is shows only
+// below what was accepted. A store that cannot read there has decided nothing:
+// an old commit is not refused for it.
+func TestReadsThatFailWhileItIsSettledWhatIsNew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := memory{}
+	root := m.commit(nil, 1000)
+	older := m.commit(nil, 1500, root)
+	old := m.commit(nil, 2000, older)
+	accepted := m.commit(w.ann.sign, 10, m.commit(w.ann.sign, 9, old))
+	o := offer{commit: onMain(m.commit(w.ann.sign, 3000, accepted, old)), accepted: accepted}
+	cfg := w.config()
+	cfg.Introduction = string(root)
+	for name, ask := range questions(o) {
+		if name == "Verify at first" { // then the old ones are new, and unsigned
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			failEachRead(t, m, cfg, 3, func(v *verify.Verifier) (bool, error) { return ask(t.Context(), v) })
 		})
 	}
 }

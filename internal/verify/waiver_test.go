@@ -106,6 +106,22 @@ func TestIncludes(t *testing.T) {
 	}
 }
 
+// A head whose history has a hole includes nothing that lies behind it: nobody
+// can say that it does.
+func TestIncludesWithAHole(t *testing.T) {
+	w := newInband(t)
+	hole := w.commitOf(w.keys["dan"].sign, w.base, "", w.root)
+	head := w.commitOf(w.keys["dan"].sign, w.base, "", hole)
+	w.remove(hole)
+	v := w.verifier(t, nil)
+	if got, err := v.Includes(t.Context(), head, w.root); got || err != nil {
+		t.Errorf("what lies behind the hole: %v, %v", got, err)
+	}
+	if got, err := v.Includes(t.Context(), head, head); !got || err != nil {
+		t.Errorf("the head itself: %v, %v", got, err)
+	}
+}
+
 func TestClockBesideATimeThatHasPassed(t *testing.T) {
 	floor := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for year, want := range map[int][2]bool{1970: {true, false}, 2026: {false, false}, 2035: {false, false}, 2037: {false, true}} {
