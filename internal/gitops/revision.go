@@ -109,4 +109,7 @@ type Heartbeat struct {
 	Sequence int64  `json:"sequence"` // rises
 	At       Time   `json:"at"`
 	Signer   string `json:"signer"`
+	// Statement is the signed tag that says all this. It is kept so that it can
+	// be judged again: who stole a key may have written any sequence.
+	Statement []byte `json:"statement,omitempty"`
 }

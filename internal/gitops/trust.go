@@ -3,6 +3,7 @@
 package gitops
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -19,9 +20,13 @@ type Learned struct {
 	Floor Time `json:"floor,omitzero"`
 	// Heartbeat is the one with the highest sequence.
 	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
+	// Void is a heartbeat that was learned before and counts for nothing any more.
+	// It is forgotten, and not remembered as such.
+	Void *Heartbeat `json:"-"`
 }
 
-// And is what is known when more is learned. Nothing in it ever falls.
+// And is what is known when more is learned. Nothing in it ever falls, but for a
+// heartbeat that is void.
 func (l Learned) And(more Learned) Learned {
 	l.TrustVersion = max(l.TrustVersion, more.TrustVersion)
 	revoked := slices.Concat(l.Revoked, more.Revoked)
@@ -32,12 +37,19 @@ func (l Learned) And(more Learned) Learned {
 	if floor := more.Floor.UTC().Truncate(time.Second); floor.After(l.Floor) {
 		l.Floor = floor
 	}
+	if l.Heartbeat.same(more.Void) {
+		l.Heartbeat = nil
+	}
 	if h := more.Heartbeat; h != nil && (l.Heartbeat == nil || h.Sequence > l.Heartbeat.Sequence) {
 		seen := *h
 		seen.At = seen.At.UTC().Truncate(time.Second)
 		l.Heartbeat = &seen
 	}
 	return l
+}
+
+func (h *Heartbeat) same(other *Heartbeat) bool {
+	return h != nil && other != nil && h.Sequence == other.Sequence && bytes.Equal(h.Statement, other.Statement)
 }
 
 // Waiver is root's word that a source may move from one commit to another that
