@@ -112,11 +112,10 @@ func (d *daemon) trust(s config.Source, introduction string) verify.Config {
 		Remembered: func(ctx context.Context) (verify.Remembered, error) {
 			state, err := d.journal.State(ctx, s.Name)
 			known := state.Learned
-			r := verify.Remembered{TrustVersion: known.TrustVersion, Revoked: known.Revoked, Floor: known.Floor, Introduction: state.Introduction}
-			if known.Heartbeat != nil {
-				r.Heartbeat = known.Heartbeat.Sequence
-			}
-			return r, err
+			return verify.Remembered{
+				TrustVersion: known.TrustVersion, Revoked: known.Revoked, Floor: known.Floor,
+				Heartbeat: known.Heartbeat, Introduction: state.Introduction,
+			}, err
 		},
 		Waived: func(ctx context.Context) (verify.Waived, error) {
 			state, err := d.journal.State(ctx, s.Name)

@@ -44,7 +44,7 @@ func (s *source) checkFreshness(ctx context.Context, state gitops.SourceState) {
 		s.view.stale = &gitops.Error{
 			Reason:  gitops.StaleSource,
 			Message: fmt.Sprintf("%s says that it is of %s, which has not come yet: how old the source is cannot be told", what, since.UTC().Format(time.RFC3339)),
-			Remedy:  "find out who signed it; revoke the key when it was stolen, and sign a heartbeat with a higher sequence",
+			Remedy:  "find out who signed it; revoke the key when it was stolen, and sign another heartbeat",
 		}
 		return
 	}
@@ -96,6 +96,14 @@ func (s *source) withheld(ctx context.Context, state gitops.SourceState) error {
 			h.Signer, h.At.UTC().Format(time.RFC3339), s.cfg.Ref, h.Commit.Short(), head.Short()),
 		Remedy: "find out who keeps commits back: the host, a mirror or the link",
 	}
+}
+
+// told is what people are told of a heartbeat: not the signature under it.
+func told(h *gitops.Heartbeat) *gitops.Heartbeat {
+	if h = own(h); h != nil {
+		h.Statement = nil
+	}
+	return h
 }
 
 // synchronised reports whether ages may be counted by the node's clock.

@@ -61,6 +61,42 @@ func TestHeartbeatByAStrangerIsNone(t *testing.T) {
 	})
 }
 
+// A stolen key may have signed the highest sequence there is. Once it is revoked
+// its heartbeat is as good as none, and an honest one with any sequence counts.
+func TestHeartbeatOfAStolenKeyIsForgotten(t *testing.T) {
+	inSignedWorld(t, "", func(w *signed) {
+		w.cfg.Synchronised = func() bool { return true }
+		w.cfg.Sources[0].MaxStaleness = 2 * time.Hour
+		w.restart()
+		one := w.pushBy("erin", content{"a": "1"})
+		w.heartbeat("dan", one.Hash(), 1<<62, time.Now().AddDate(50, 0, 0))
+		w.once()
+		w.condition(gitops.ConditionStale, "True", gitops.StaleSource)
+		w.heartbeat("erin", one.Hash(), 6, time.Now())
+		w.once()
+		w.condition(gitops.ConditionStale, "True", gitops.StaleSource)
+		clear(w.remote.refs)
+		w.revoke(w.fingerprint("dan"), "alice", "bob")
+		w.once()
+		if h := w.status().Heartbeat; h != nil {
+			t.Errorf("heartbeat = %+v, want none: its key is revoked", h)
+		}
+		w.condition(gitops.ConditionStale, "False", "")
+		w.heartbeat("erin", one.Hash(), 6, time.Now().Add(-3*time.Hour))
+		w.once()
+		w.condition(gitops.ConditionStale, "True", gitops.StaleSource)
+		w.heartbeat("erin", one.Hash(), 7, time.Now())
+		w.once()
+		if h := w.status().Heartbeat; h == nil || h.Sequence != 7 || h.Signer != "erin" || h.Statement != nil {
+			t.Errorf("heartbeat = %+v, want erin's", h)
+		}
+		w.condition(gitops.ConditionStale, "False", "")
+		w.restart()
+		w.once()
+		w.condition(gitops.ConditionStale, "False", "")
+	})
+}
+
 // A heartbeat from the future, by whoever holds a key for a day, does not keep
 // the source fresh for ever.
 func TestHeartbeatFromTheFutureIsStale(t *testing.T) {

@@ -70,7 +70,7 @@ func (w *signed) believe() {
 		},
 		Remembered: func(ctx context.Context) (verify.Remembered, error) {
 			known, err := w.journal.Learned(ctx, fleet)
-			return verify.Remembered{TrustVersion: known.TrustVersion, Revoked: known.Revoked, Floor: known.Floor}, err
+			return verify.Remembered{TrustVersion: known.TrustVersion, Revoked: known.Revoked, Floor: known.Floor, Heartbeat: known.Heartbeat}, err
 		},
 		Waived: func(ctx context.Context) (verify.Waived, error) {
 			state, err := w.journal.State(ctx, fleet)

@@ -77,7 +77,7 @@ func (s *source) publish(state gitops.SourceState) {
 		Pending:  refs(v.pending),
 		Drift:    gitops.DriftStatus{Detected: v.detected, Corrected: v.repaired, Objects: refs(slices.Concat(v.drifted, v.fighting))},
 		Link:     s.link(v.later()),
-		Waiver:   state.Waiver, Heartbeat: state.Learned.Heartbeat, TrustVersion: state.Learned.TrustVersion,
+		Waiver:   state.Waiver, Heartbeat: told(state.Learned.Heartbeat), TrustVersion: state.Learned.TrustVersion,
 		Warnings: slices.Concat(s.cfg.Verifier.Warnings(), warnings(*v)),
 	}
 	if headRefused(*v, state) {

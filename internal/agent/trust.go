@@ -92,7 +92,7 @@ func (s *source) learn(ctx context.Context, state gitops.SourceState, commit git
 	if err != nil {
 		return err
 	}
-	more := gitops.Learned{Revoked: p.Revoked, Floor: p.Floor, Heartbeat: p.Heartbeat}
+	more := gitops.Learned{Revoked: p.Revoked, Floor: p.Floor, Heartbeat: p.Heartbeat, Void: p.Void}
 	if err := s.journal().Learn(ctx, s.cfg.Name, more); err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ const (
 	kindRevocation = "revocation"
 	kindSeal       = "seal"
 	kindHeartbeat  = "heartbeat"
+	// heartbeatMost bounds a heartbeat's tag: it is kept in the journal.
+	heartbeatMost = 32 << 10
 )
 
 // Remembered is what a node must not forget when a host stops showing it.
@@ -32,8 +34,8 @@ type Remembered struct {
 	Revoked []string
 	// Floor is the newest time that the roots signed: it has passed.
 	Floor time.Time
-	// Heartbeat is the highest sequence that was seen.
-	Heartbeat int64
+	// Heartbeat is the one with the highest sequence that was seen.
+	Heartbeat *gitops.Heartbeat
 	// Introduction is the commit that FirstSeen was pinned to: statements name it.
 	Introduction gitops.Hash
 }
@@ -43,6 +45,8 @@ type Published struct {
 	Revoked   []string
 	Floor     time.Time
 	Heartbeat *gitops.Heartbeat
+	// Void is the heartbeat that the node remembers, when it is to forget it.
+	Void *gitops.Heartbeat
 }
 
 // Published reads the statements that came with c. It is judged under the
@@ -56,7 +60,7 @@ func (v *Verifier) Published(ctx context.Context, c gitops.Commit, accepted gito
 		return Published{}, err
 	}
 	out := Published{Revoked: x.published.Revoked, Floor: x.published.Floor}
-	out.Heartbeat, err = x.heartbeat(ctx)
+	out.Heartbeat, out.Void, err = x.heartbeat(ctx)
 	return out, err
 }
 
@@ -184,35 +188,64 @@ func (x *examination) addRevoked(ctx context.Context, s statement) error {
 	return nil
 }
 
-// heartbeat is the newest sign of life of the ref by somebody who may give one.
-func (x *examination) heartbeat(ctx context.Context) (*gitops.Heartbeat, error) {
+// heartbeat is the newest sign of life of the ref by somebody who may give one,
+// and the one that the node remembers when that counts for nothing any more.
+func (x *examination) heartbeat(ctx context.Context) (shown, void *gitops.Heartbeat, err error) {
 	p, err := x.inForce(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	roles := []string{roleDeveloper, roleRoot}
 	if p.file.Heartbeat != nil {
 		roles = p.file.Heartbeat.By
 	}
-	ref := heartbeatRefs + strings.TrimPrefix(x.commit.FullRef, "refs/")
+	ref := HeartbeatRef(x.commit.FullRef)
 	all, err := x.statements(ctx, ref)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, s := range all {
-		sequence, seqErr := strconv.ParseInt(s.fields["Sequence"], 10, 64)
-		at, timeErr := time.Parse(time.RFC3339, s.fields["Time"])
-		if s.ref != ref || seqErr != nil || timeErr != nil || s.raw.kind != gitops.CommitObject || !s.says(map[string]string{
-			statementHeader: kindHeartbeat, "Introduction": string(x.introduction()), "Ref": x.commit.FullRef,
-			"Commit": string(s.raw.object), "Sequence": s.fields["Sequence"], "Time": s.fields["Time"],
-		}) {
+		h, ok := x.beat(s)
+		if s.ref != ref || !ok {
 			continue
 		}
 		if who, err := p.check(s.signed(), x.at, x.revoked, roles...); err == nil {
-			return &gitops.Heartbeat{Commit: s.raw.object, Sequence: sequence, At: at, Signer: who.name}, nil
+			h.Signer, shown = who.name, h
 		}
 	}
-	return nil, nil
+	if known := x.remembered.Heartbeat; known != nil && x.isVoid(*known, shown != nil, p, roles) {
+		void = known
+	}
+	return shown, void, nil
+}
+
+// beat is what a statement says as a heartbeat, whoever signed it.
+func (x *examination) beat(s statement) (*gitops.Heartbeat, bool) {
+	sequence, seqErr := strconv.ParseInt(s.fields["Sequence"], 10, 64)
+	at, timeErr := time.Parse(time.RFC3339, s.fields["Time"])
+	h := gitops.Heartbeat{Commit: s.raw.object, Sequence: sequence, At: at, Statement: slices.Concat(s.raw.payload, []byte(s.raw.signature))}
+	return &h, seqErr == nil && timeErr == nil && len(h.Statement) <= heartbeatMost && s.raw.kind == gitops.CommitObject && s.says(map[string]string{
+		statementHeader: kindHeartbeat, "Introduction": string(x.introduction()), "Ref": x.commit.FullRef,
+		"Commit": string(s.raw.object), "Sequence": s.fields["Sequence"], "Time": s.fields["Time"],
+	})
+}
+
+// isVoid reports whether a heartbeat that was taken before is to be forgotten:
+// who stole a key may have written a sequence that nobody comes after. One whose
+// key is revoked is as good as none. One that cannot be shown to be by somebody
+// who may sign them goes when there is another: until then it tells of a host
+// that shows nothing new. That a key expired since takes nothing back, nor does
+// what a head revokes that nobody judged yet.
+func (x *examination) isVoid(h gitops.Heartbeat, another bool, p *policy, roles []string) bool {
+	s, err := parseStatement(HeartbeatRef(x.commit.FullRef), h.Statement)
+	if err != nil {
+		return another
+	}
+	at := x.at
+	at.again = true
+	known := slices.DeleteFunc(slices.Clone(x.revoked), func(list revokedKeys) bool { return list.offered })
+	_, err = p.check(s.signed(), at, known, roles...)
+	return gitops.ReasonOf(err) == gitops.KeyRevoked || another && refused(err)
 }
 
 // RevocationMessage is the message of the tag that publishes a list of revoked

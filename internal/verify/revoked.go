@@ -30,6 +30,8 @@ type revokedKeys struct {
 	keyless map[gitsign.Identity]bool
 	// certificates are by the public key of their authority, "" for any.
 	certificates map[string]*revokedCertificates
+	// offered is set where the list is of a head that nobody judged yet.
+	offered bool
 }
 
 // parseRevoked reads a list as ssh-keygen -k makes it, or text with one entry a
@@ -237,7 +239,9 @@ func (x *examination) readRevocations(ctx context.Context) error {
 		p, err := x.policyOf(ctx, id)
 		switch {
 		case err == nil && p.inBand():
-			x.revoked = append(x.revoked, p.revoked)
+			list := p.revoked
+			list.offered = id != x.accepted
+			x.revoked = append(x.revoked, list)
 			if id == x.accepted {
 				x.publish([]byte(strings.Join(p.file.Revoked, "\n")), p.revoked)
 			}
