@@ -50,7 +50,7 @@ func (s *source) update(ctx context.Context, state gitops.SourceState, caps gito
 		s.blame(ctx, "plan", t.revision, err)
 		return ctx.Err() != nil, false
 	}
-	if ok, err := s.released(ctx, state, plan); err != nil || !ok {
+	if ok, err := s.released(ctx, state, caps, plan); err != nil || !ok {
 		if err != nil {
 			s.blame(ctx, "release", t.revision, err)
 		}
@@ -78,7 +78,19 @@ func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gito
 		s.blame(ctx, "go on", t.revision, err) // no more is written of it
 		return false
 	}
-	return s.fromJournal(ctx, state, caps, t)
+	plan, ok := s.planStored(ctx, state, caps, t)
+	if !ok {
+		return false
+	}
+	if t.cause != gitops.CauseRollback && state.Open.Phase != gitops.PhaseHealthy {
+		// It was released when it began. Only that a key was revoked since can take
+		// that back: a link that is away must not hold the node half way.
+		if err := s.release(ctx, state, caps, plan, true); err != nil && !noDecision(err) && !comesLater(err) {
+			s.blame(ctx, "go on", t.revision, err)
+			return false
+		}
+	}
+	return s.attempt(ctx, state, caps, t, plan)
 }
 
 // rollBackTo converges on an older revision out of the journal. It needs

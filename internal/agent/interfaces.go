@@ -34,6 +34,8 @@ type Verifier interface {
 	Missing(ctx context.Context, c gitops.Commit, accepted gitops.Hash) ([]gitops.MissingObject, error)
 	// Published reads the signed statements that came with a head.
 	Published(ctx context.Context, c gitops.Commit, accepted gitops.Hash) (verify.Published, error)
+	// Release judges what a revision would change in the cluster.
+	Release(ctx context.Context, p verify.Plan) ([]gitops.MissingObject, error)
 	// MayReturn refuses a target that nodes may not go back to.
 	MayReturn(ctx context.Context, to, accepted gitops.Hash) error
 	// Includes reports whether a commit is the head or an ancestor of it.

@@ -27,8 +27,8 @@ func TestRevisionAnswersForItsOwnChangesOnly(t *testing.T) {
 		plan.Manifests.Objects = append(plan.Manifests.Objects, gitops.Manifest{Ref: named(name), Digest: digest})
 	}
 	var got []string
-	for _, ref := range changedBy(plan, owned) {
-		got = append(got, ref.Name)
+	for _, c := range changedBy(plan, owned) {
+		got = append(got, c.Ref.Name)
 	}
 	if want := []string{"changed", "new", "announced", "first", "gone", "held"}; !slices.Equal(got, want) {
 		t.Errorf("changed %v, want %v", got, want)

@@ -44,6 +44,7 @@ type source struct {
 	view     view
 	head     verify.Commit // the accepted commit, verified by this process
 	rendered renderedOnce
+	onTheWay onTheWay
 	kept     gitops.Manifests // that were read from the journal last
 	fights   fights
 	underway underway

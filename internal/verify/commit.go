@@ -15,8 +15,6 @@ type Commit struct {
 	// trustVersion is of the trust file in the tree, 0 when there is none.
 	trustVersion int
 	binding      string
-	guards       []guard
-	force        []guard // of bundles with force
 }
 
 // Valid reports whether c came out of a Verifier.

@@ -239,7 +239,7 @@ func (x *examination) judgeUnder(ctx context.Context, id gitops.Hash, j *judgeme
 // moment is when the keys of one commit are judged.
 func (x *examination) moment(id gitops.Hash) moment {
 	at := x.at
-	at.again = id == x.accepted
+	at.again = id == x.accepted && !x.strict
 	return at
 }
 

@@ -22,6 +22,9 @@ type examination struct {
 	// again is set for a revision that was let through before. What others had to
 	// say was said then: that it is not shown any more takes nothing back.
 	again bool
+	// strict is set where approvals count that may have come after the commit was
+	// let through: a key that expired since signs none.
+	strict bool
 	// noTag is set for a revision that is verified again and whose tag object
 	// nobody can name: the commit's own signature has to do then.
 	noTag bool

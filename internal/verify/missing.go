@@ -17,10 +17,7 @@ func (v *Verifier) Missing(ctx context.Context, c gitops.Commit, accepted gitops
 		return nil, nil
 	}
 	seen := &noting{objects: v.objects, known: map[gitops.Hash]bool{}}
-	w := &Verifier{cfg: v.cfg, objects: seen, start: v.start}
-	w.trust.Store(v.trust.Load())
-	w.anchor.Store(v.anchor.Load())
-	x, err := w.examine(ctx, c, accepted)
+	x, err := v.reading(seen).examine(ctx, c, accepted)
 	if err == nil {
 		x.visit(ctx)
 	}
@@ -28,6 +25,14 @@ func (v *Verifier) Missing(ctx context.Context, c gitops.Commit, accepted gitops
 		return nil, err
 	}
 	return seen.missing, nil
+}
+
+// reading is the same verifier over another view of the store.
+func (v *Verifier) reading(objects Objects) *Verifier {
+	w := &Verifier{cfg: v.cfg, objects: objects, start: v.start}
+	w.trust.Store(v.trust.Load())
+	w.anchor.Store(v.anchor.Load())
+	return w
 }
 
 // visit reads all that a decision would, whatever it would be.

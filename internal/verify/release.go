@@ -10,60 +10,79 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-// release is the last question about a head whose commits are all let through:
-// who says that it is for this ref, and is its trust file not older than what
-// this node has seen.
-func (x *examination) release(ctx context.Context, head judgement) (Commit, error) {
-	out, err := x.commitOf(ctx, head)
-	if err != nil {
-		return Commit{}, err
-	}
-	if out.trustVersion < x.remembered.TrustVersion {
-		return Commit{}, blame(refusal(gitops.TrustRollback, "bring the newer trust file back",
-			"commit %s has version %d of the trust file, this node has accepted version %d", x.head().Short(), out.trustVersion, x.remembered.TrustVersion), x.head())
-	}
-	if x.head() == x.v.start || x.v.cfg.Mode == ModeNone {
-		return out, nil
-	}
-	out.binding, err = x.binds(ctx, head.raw, head.signer, head.under)
-	return out, blame(err, x.head())
+// Change is an object that a revision makes other than it is.
+type Change struct {
+	Ref gitops.ObjectRef
+	// Forced says that its bundle deletes and creates what cannot be changed in
+	// place: with a trust file that is for the roots to allow.
+	Forced bool
 }
 
-// commitOf is the verified commit, with what the renderer's result will be held
-// to.
-func (x *examination) commitOf(ctx context.Context, j judgement) (Commit, error) {
-	out := Commit{revision: x.commit.Revision, tree: j.raw.tree, signer: j.signer, binding: BoundNone, valid: true}
-	if x.v.cfg.Mode == ModeNone {
-		return out, nil
+// Content is what a commit makes of objects on this node: digests by object. An
+// object that the commit does not have is not in it.
+type Content map[gitops.ObjectKey]string
+
+// Plan is what a node is about to do in its cluster, before it does it.
+type Plan struct {
+	Revision gitops.Revision
+	// Since is the revision that the node runs, "" for none, and Runs what that
+	// made of the changed objects when it was applied.
+	Since   gitops.Hash
+	Runs    Content
+	Changed []Change
+	// Again is set for a plan that was released before and is gone on with. That
+	// an approval is not shown any more takes nothing back; a revoked key does.
+	Again bool
+	// Content renders a commit on the way, as the node would now. It is nil where
+	// the commit does not render.
+	Content func(ctx context.Context, c Commit) (Content, error)
+}
+
+// Release judges what a revision would change in the cluster: RBAC in a file with
+// an innocent name is RBAC. Approvals are for one commit, compared with its first
+// parent: what an earlier commit brought needs approvals of that commit, and a
+// node that comes late, or is new, asks what one would have asked that saw each.
+//
+// When what it needs to read is not in the store, missing names it, and the
+// reason is Incomplete.
+func (v *Verifier) Release(ctx context.Context, p Plan) (missing []gitops.MissingObject, err error) {
+	if v.cfg.Mode == ModeNone || len(p.Changed) == 0 {
+		return nil, nil
 	}
-	after, err := x.policyIn(ctx, j.raw.tree, x.head())
-	if err != nil {
-		return Commit{}, err
+	seen := &noting{objects: v.objects, known: map[gitops.Hash]bool{}}
+	x, err := v.reading(seen).begin(ctx, gitops.Commit{Revision: p.Revision}, p.Revision.Hash())
+	if err == nil && x.unread != nil {
+		err = x.unread
 	}
-	if x.unread != nil {
-		return Commit{}, x.unread
+	if err == nil {
+		x.again, x.strict = p.Again, true
+		err = x.mayDo(ctx, p)
 	}
-	out.trustVersion = after.file.Version
-	for _, p := range j.under {
-		if p.inBand() {
-			g, err := x.guard(ctx, x.head(), j.raw, p, Protection{Approvals: p.threshold()})
-			if err != nil {
-				return Commit{}, err
-			}
-			out.force = append(out.force, g)
+	return seen.missing, err
+}
+
+func (x *examination) mayDo(ctx context.Context, p Plan) error {
+	for _, since := range []gitops.Hash{p.Since, ""} {
+		steps, err := x.steps(ctx, since)
+		if err != nil {
+			return err
 		}
-		for _, protection := range p.file.Protected {
-			if len(protection.Kinds)+len(protection.Namespaces) == 0 {
-				continue
-			}
-			g, err := x.guard(ctx, x.head(), j.raw, p, protection)
-			if err != nil {
-				return Commit{}, err
-			}
-			out.guards = append(out.guards, g)
+		w := &way{x: x, plan: p, steps: steps, contents: map[int]Content{}, guards: map[asked]guard{}}
+		if steps[0].id != since || since == "" {
+			return w.released(ctx)
+		}
+		// The node runs the ground. What it runs of it was released, unless it
+		// would make something else of it by now: by another label or variable, or
+		// another version of this program. Then it is judged as a new node's.
+		same, err := w.sameGround(ctx)
+		if err != nil {
+			return err
+		}
+		if same {
+			return w.released(ctx)
 		}
 	}
-	return out, nil
+	return nil // not reached: nothing is asked for the second time
 }
 
 // guard is a protection, who stands for the commit, and who else could.
@@ -72,6 +91,7 @@ type guard struct {
 	policy  string
 	names   []string
 	missing []string
+	waived  bool // it had what it needs when it was let through
 	// unproven are in whose name gitsign signed, which the node cannot judge.
 	unproven []string
 }
@@ -83,43 +103,17 @@ func (x *examination) guard(ctx context.Context, id gitops.Hash, raw rawCommit, 
 		return guard{}, err
 	}
 	g := guard{Protection: protection, policy: p.name, names: names, missing: p.members(protection.roles(), names)}
-	if !g.open() {
+	if len(names) < g.Approvals {
+		g.waived, err = x.settled(ctx, p, id, first(raw.parents), protection.roles()...)
+	}
+	if err == nil && !g.open() {
 		g.unproven, err = x.unproven(ctx, p, id, raw, protection.roles()...)
 	}
 	return g, err
 }
 
 // open reports whether enough stand for it.
-func (g guard) open() bool { return len(g.names) >= g.Approvals }
-
-// Release judges what a commit would change in the cluster, before it is done:
-// RBAC in a file with an innocent name is RBAC. Changed are the objects that
-// the commit creates, changes or deletes.
-func (c Commit) Release(changed []gitops.ObjectRef) error {
-	for _, g := range c.guards {
-		if g.open() {
-			continue
-		}
-		for _, ref := range changed {
-			if !g.protects(ref) {
-				continue
-			}
-			return g.refuses(c.Hash(), "changes "+ref.String())
-		}
-	}
-	return nil
-}
-
-// ReleaseForce judges a bundle that deletes and creates what cannot be changed
-// in place: with a trust file that is for the roots to allow.
-func (c Commit) ReleaseForce(bundle string) error {
-	for _, g := range c.force {
-		if !g.open() {
-			return g.refuses(c.Hash(), "changes bundle "+quoted(bundle)+" with force")
-		}
-	}
-	return nil
-}
+func (g guard) open() bool { return g.waived || len(g.names) >= g.Approvals }
 
 // refuses says who is missing.
 func (g guard) refuses(commit gitops.Hash, what string) error {
@@ -131,7 +125,8 @@ func (g guard) refuses(commit gitops.Hash, what string) error {
 
 // protects reports whether an object is of a protected kind and namespace.
 func (p Protection) protects(ref gitops.ObjectRef) bool {
-	return (len(p.Kinds) == 0 || matchesAny(p.Kinds, kindName(ref))) &&
+	return len(p.Kinds)+len(p.Namespaces) > 0 &&
+		(len(p.Kinds) == 0 || matchesAny(p.Kinds, kindName(ref))) &&
 		(len(p.Namespaces) == 0 || matchesAny(p.Namespaces, ref.Namespace) || ref.Kind == "Namespace" && ref.Group == "" && matchesAny(p.Namespaces, ref.Name))
 }
 

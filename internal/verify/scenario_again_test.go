@@ -84,29 +84,6 @@ func TestAgainWithApprovals(t *testing.T) {
 	}
 }
 
-// The guards of kinds are asked after a restart, too, and count the approvals.
-func TestAgainKeepsTheGuards(t *testing.T) {
-	w := newInband(t)
-	head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
-	role := []gitops.ObjectRef{{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: "admin"}}
-	for _, want := range []gitops.Reason{gitops.NotApproved, ""} {
-		if want == "" {
-			w.approve("carol", head, w.root)
-		}
-		v, err := verify.New(w.config(), w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := v.Again(t.Context(), gitops.NewRevision("main", head))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := got.Release(role); gitops.ReasonOf(err) != want {
-			t.Errorf("Release: %v, want %q", err, want)
-		}
-	}
-}
-
 // What cannot be read of an approval that was given is no decision.
 func TestAgainReadsThatFailAreNoDecision(t *testing.T) {
 	t.Parallel()
