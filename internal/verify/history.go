@@ -223,7 +223,6 @@ func (q *queue) Push(x any)   { *q = append(*q, x.(entry)) }
 func (q *queue) Pop() any {
 	last := len(*q) - 1
 	e := (*q)[last]
-	(*q)[last] = entry{}
 	*q = (*q)[:last]
 	return e
 }

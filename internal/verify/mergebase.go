@@ -141,7 +141,6 @@ func (q *paintQueue) Push(x any)        { *q = append(*q, x.(*painted)) }
 func (q *paintQueue) Pop() any {
 	last := len(*q) - 1
 	n := (*q)[last]
-	(*q)[last] = nil
 	*q = (*q)[:last]
 	return n
 }
