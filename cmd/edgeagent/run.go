@@ -31,8 +31,9 @@ on the socket, until SIGTERM. systemd runs it by edgeagent.service.
 A changed configuration, or a changed key file that it names, is checked and
 taken by itself; one with a problem is refused and the old one stays in force.
 
-With --once it makes one cycle of every source, prints the status and ends: exit
-code 0 when every source is ready, 3 when one is not.`,
+With --once it makes one cycle of every source, takes in the bundles that lie in the
+folder import, prints the status and ends: exit code 0 when every source is ready,
+3 when one is not.`,
 		Example: `  edgeagent run --config /etc/edgeagent/config.yaml
   edgeagent run --once -o json`,
 		Args: cobra.NoArgs,

@@ -77,25 +77,46 @@ func (a *Agent) wake(ctx context.Context, changed <-chan string) {
 	}
 }
 
-// Once runs one cycle of every source and returns when all of them ended:
-// what they came to is in Status.
+// Once runs one cycle of every source, takes in what lies in the folder for
+// bundles, and returns when what came of that ended, too: it is in Status.
 func (a *Agent) Once(ctx context.Context) error {
 	if err := a.open(ctx); err != nil {
 		return err
 	}
+	taken := make(chan struct{})
+	go func() {
+		defer close(taken)
+		if a.cfg.ImportDir != "" {
+			newDrop(a).once(ctx)
+		}
+	}()
 	var wg sync.WaitGroup
 	for _, s := range a.sources {
-		wg.Go(func() {
-			s.pollNow = true
-			s.settle(ctx)
-			for s.view.fetching() && ctx.Err() == nil { // what comes in parts is one cycle
-				s.idle(ctx, s.nextCycle())
-				s.settle(ctx)
-			}
-		})
+		wg.Go(func() { s.once(ctx, taken) })
 	}
 	wg.Wait()
+	<-taken
 	return ctx.Err()
+}
+
+// once runs one cycle, and one after each order that comes until closing.
+func (s *source) once(ctx context.Context, closing <-chan struct{}) {
+	s.pollNow = true
+	for {
+		s.settle(ctx)
+		for s.view.fetching() && ctx.Err() == nil { // what comes in parts is one cycle
+			s.idle(ctx, s.nextCycle())
+			s.settle(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-closing:
+			return
+		case o := <-s.orders:
+			s.obey(ctx, o)
+		}
+	}
 }
 
 // open checks whose journal this is and tells it the configuration.

@@ -39,13 +39,14 @@ type drop struct {
 
 	seen    map[string]string // file → what it was like at the last look
 	stuck   map[string]string // file that was dealt with → what it was like, where the folder does not say so
+	early   map[string]string // file that may build on one that is still being written → what it was like
 	trouble string            // logged last
 }
 
 func newDrop(a *Agent) *drop {
 	d := &drop{
 		dir: a.cfg.ImportDir, take: a.importAll, events: a.cfg.ImportEvents, log: a.cfg.Log, now: a.cfg.Now,
-		seen: map[string]string{}, stuck: map[string]string{},
+		seen: map[string]string{}, stuck: map[string]string{}, early: map[string]string{},
 	}
 	if d.events == nil {
 		d.events = watchFolder
@@ -77,6 +78,14 @@ func (d *drop) run(ctx context.Context) {
 	}
 }
 
+// once takes in what lies in the folder at rest, and returns.
+func (d *drop) once(ctx context.Context) {
+	if d.look(ctx) {
+		pause(ctx, settleFor)
+		d.look(ctx)
+	}
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -85,8 +94,8 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // look takes the new bundles in by name, and reports whether one is still being
-// written: those after it wait for it, because they may build on it.
-func (d *drop) look(ctx context.Context) (unsettled bool) {
+// written. Those after it do not wait for it, because it may never come to rest.
+func (d *drop) look(ctx context.Context) (growing bool) {
 	files, notes, err := d.list()
 	if err != nil {
 		d.complain("read the folder for bundles", err)
@@ -105,12 +114,13 @@ func (d *drop) look(ctx context.Context) (unsettled bool) {
 			return false
 		case d.stuck[f.Name()] == like || d.noted(f):
 		case before[f.Name()] != like:
-			return true
-		case !d.deal(ctx, f):
+			growing = true
+		case growing && d.early[f.Name()] == like:
+		case !d.deal(ctx, f, growing):
 			return false // the node is at fault: again at the next look
 		}
 	}
-	return false
+	return growing
 }
 
 // list is the bundles in the folder and the notes, by name. Nothing is opened.
@@ -133,8 +143,9 @@ func (d *drop) list() (files []fs.FileInfo, notes []string, err error) {
 }
 
 // deal has a bundle taken in, and removes it or notes why not. It is not done
-// when the node is at fault.
-func (d *drop) deal(ctx context.Context, f fs.FileInfo) (done bool) {
+// when the node is at fault. One that builds on what is not here is left for
+// later while another one before it grows, which may bring that.
+func (d *drop) deal(ctx context.Context, f fs.FileInfo, growing bool) (done bool) {
 	name := filepath.Join(d.dir, f.Name())
 	if !f.Mode().IsRegular() {
 		return d.refuse(f, notAFile(name, f.Mode()))
@@ -149,6 +160,10 @@ func (d *drop) deal(ctx context.Context, f fs.FileInfo) (done bool) {
 	case err != nil && nodesFault(err):
 		d.complain("import "+name, err)
 		return false
+	case growing && gitops.ReasonOf(err) == gitops.PrerequisiteMissing:
+		d.early[f.Name()] = likeness(f)
+		d.log.Info("bundle waits for one that is still being written", "file", name, "err", err)
+		return true
 	case err != nil:
 		return d.refuse(f, err)
 	}

@@ -80,7 +80,9 @@ func (d *drop) forget(files []fs.FileInfo, notes []string) {
 	there := func(name string) bool {
 		return slices.ContainsFunc(files, func(f fs.FileInfo) bool { return f.Name() == name })
 	}
-	maps.DeleteFunc(d.stuck, func(name, _ string) bool { return !there(name) })
+	gone := func(name, _ string) bool { return !there(name) }
+	maps.DeleteFunc(d.stuck, gone)
+	maps.DeleteFunc(d.early, gone)
 	for _, note := range notes {
 		if bundle := strings.TrimSuffix(note, noteSuffix); !there(bundle) {
 			if err := d.removeNote(bundle); err != nil {

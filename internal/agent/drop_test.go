@@ -202,27 +202,6 @@ func TestRefusedBundleIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestBundleThatIsBeingWrittenIsLeftAlone(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.healthy(content{"a": "1"})
-		happened := w.folder()
-		two := string(w.offline(content{"a": "2"}).Hash())
-		w.put("b.bundle", "Corrupt")
-		for n := range 40 { // a slow stick, one byte a second
-			w.put("a.bundle", two[:n])
-			for range 2 {
-				happened()
-				w.sleep(500 * time.Millisecond)
-			}
-		}
-		w.inFolder([]string{"a.bundle", "b.bundle"}, nil) // the second may build on the first
-		w.put("a.bundle", two)
-		happened()
-		w.sleep(10 * time.Second)
-		w.inFolder([]string{"b.bundle", "b.bundle.refused"}, []string{"a.bundle", "b.bundle"})
-	})
-}
-
 func TestBundlesAreTakenInByName(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.healthy(content{"a": "1"})
