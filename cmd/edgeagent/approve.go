@@ -44,6 +44,7 @@ that the trust file lists. It has to belong to a principal with a role.`,
 	}
 	f.add(cmd)
 	f.addKey(cmd)
+	cmd.Flags().StringVar(&f.TrustedRoot, "trusted-root", "", "Sigstore's trusted_root.json, as nodes have it, to judge what others signed with gitsign")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only show what would be approved")
 	return cmd
 }
@@ -91,6 +92,9 @@ func (p page) asked(w io.Writer, asked []verify.Requirement) {
 		}
 		if !r.Met() && len(r.Missing) > 0 {
 			who += "; missing: " + strings.Join(r.Missing, ", ")
+		}
+		if !r.Met() && len(r.Unproven) > 0 {
+			who += "; signed with gitsign, which cannot be judged without --trusted-root: " + strings.Join(r.Unproven, ", ")
 		}
 		what := oneLine(r.What)
 		if r.Rendered {

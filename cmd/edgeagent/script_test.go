@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/edgeagent/edgeagent/internal/localapi"
+	"github.com/edgeagent/edgeagent/test/sigstore"
 )
 
 func TestMain(m *testing.M) {
@@ -56,8 +57,9 @@ func TestTranscripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"daemon": startDaemon,
-			"exits":  exits,
+			"daemon":  startDaemon,
+			"exits":   exits,
+			"keyless": keyless(sigstore.New(t)),
 		},
 	})
 }
@@ -86,6 +88,25 @@ func startDaemon(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Logf("serve: %v", err)
 		}
 	})
+}
+
+// keyless SUBJECT REF has what a ref names signed by somebody with gitsign, as
+// git commit -S and git tag -s do; keyless root FILE writes the trusted root.
+func keyless(i *sigstore.Instance) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 2 {
+			ts.Fatalf("usage: keyless SUBJECT REF, or keyless root FILE")
+		}
+		if args[0] == "root" {
+			ts.Check(os.WriteFile(ts.MkAbs(args[1]), i.TrustedRoot(), 0o600))
+			return
+		}
+		who := sigstore.Signing{Issuer: "https://accounts.example.com", Subject: args[0]}
+		ts.Check(i.Amend(who, args[1], func(git ...string) (string, error) {
+			err := ts.Exec("git", git...)
+			return ts.ReadFile("stdout"), err
+		}))
+	}
 }
 
 // exits CODE COMMAND… runs a command that has to end with that code.

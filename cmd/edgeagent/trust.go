@@ -43,7 +43,8 @@ sign until the trust file is there, whose agreement it needs, a list for revoked
 keys, the lines for the node's configuration, and a commit-msg hook for people.
 
 Trust begins with a commit that is there already, HEAD unless --introduction
-names another. KEY is a file with a public key, or the SSH key itself.`,
+names another. KEY is a file with a public key, the SSH key itself, or, for others
+than roots, "sigstore:ISSUER SUBJECT".`,
 		Example: `  edgeagent trust init ../node-files --root ann=ann.pub --root ben=ben.pub --threshold 2`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -91,9 +92,11 @@ func newTrustAddCommand(a *app) *cobra.Command {
 		Use:   "add PRINCIPAL [KEY]",
 		Short: "give a person or machine a key or a role",
 		Long: `KEY is a file with an SSH or OpenPGP public key, the SSH key itself, "cert-authority
-KEY" for an authority that certifies SSH keys, or "sigstore:ISSUER SUBJECT".`,
+KEY" for an authority that certifies SSH keys, or "sigstore:ISSUER SUBJECT" for
+somebody who signs with gitsign: the URL of the issuer, and whom it vouches for.`,
 		Example: `  edgeagent trust add dan dan.pub --role developer
-  edgeagent trust add eve --role root --threshold 2`,
+  edgeagent trust add eve --role root --threshold 2
+  edgeagent trust add ci "sigstore:https://ci.example.com fleet@ci" --role heartbeat`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return showTrust(cmd, a, &f, func(d *attest.Draft) error {
@@ -116,7 +119,7 @@ KEY" for an authority that certifies SSH keys, or "sigstore:ISSUER SUBJECT".`,
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringArrayVar(&roles, "role", nil, "root, developer, merger, or one of your own; may be repeated")
+	cmd.Flags().StringArrayVar(&roles, "role", nil, "root, developer, merger, heartbeat, or one of your own; may be repeated")
 	cmd.Flags().IntVar(&threshold, "threshold", 0, "how many roots it takes from now on")
 	return cmd
 }
@@ -152,7 +155,8 @@ func newTrustRevokeCommand(a *app) *cobra.Command {
 		Use:   "revoke PRINCIPAL|KEY...",
 		Short: "take a key back, for what it signed before too",
 		Long: `Put a key, or all keys of a principal, on the trust file's list of revoked keys, and
-take them away from who has them. KEY is a fingerprint, a file or the key itself.
+take them away from who has them. KEY is a fingerprint, a file, the key itself, or
+"sigstore:ISSUER SUBJECT".
 
 With --now also sign the revocation itself, below refs/edgeagent/revocations/:
 nodes obey it as soon as enough roots signed the same list, without waiting for a

@@ -15,9 +15,6 @@ import (
 // judged, a name in a certificate is what anybody may write there. But whoever
 // wonders why an approval does not count has to be told.
 func (x *examination) unproven(ctx context.Context, p *policy, id gitops.Hash, raw rawCommit, roles ...string) ([]string, error) {
-	if x.sigstore != nil {
-		return nil, nil
-	}
 	all, err := x.statements(ctx, approvalRefs+string(id)+"/")
 	if err != nil {
 		return nil, err

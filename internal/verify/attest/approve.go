@@ -68,8 +68,8 @@ func (r *Repository) Approve(ctx context.Context, revision string, o Options, dr
 	}
 	ask := func() error {
 		out.Approved, out.Asked, err = verify.Require(ctx, verify.Config{
-			Introduction: string(out.Introduction),
-			Carried:      func(context.Context) (map[string]gitops.Hash, error) { return carried, nil },
+			Introduction: string(out.Introduction), Sigstore: verify.SigstoreConfig{TrustedRoot: o.TrustedRoot},
+			Carried: func(context.Context) (map[string]gitops.Hash, error) { return carried, nil },
 		}, r, c)
 		return err
 	}

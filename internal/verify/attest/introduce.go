@@ -41,6 +41,9 @@ func ReadMember(text string) (Member, error) {
 	if err != nil {
 		return Member{}, fmt.Errorf("%s: %v", name, err)
 	}
+	if err := public.check(); err != nil {
+		return Member{}, fmt.Errorf("%s: %v", name, err)
+	}
 	return Member{Name: name, Key: public}, nil
 }
 
@@ -92,7 +95,11 @@ func (r *Repository) Init(ctx context.Context, o InitOptions) (Changed, error) {
 	out.Done = append(out.Done, fmt.Sprintf("trust begins with commit %s, for %s", introduction.Short(), r.FullRef(o.Ref)), "the files of a node are in "+o.Files)
 	out.Next, err = r.next(o.Options, f, out.Need)
 	out.Next = append([]string{"cp " + filepath.Join(o.Files, hookFile) + " \"$(git rev-parse --git-path hooks)/\"   # everybody, once: commits then say which ref they are for"}, out.Next...)
-	out.Next = append(out.Next, "copy "+strings.Join([]string{signersFile, rootsFile, revokedFile}, ", ")+" to "+o.Installed+" on every node, and what "+configFile+" says into its source")
+	files := []string{signersFile, rootsFile, revokedFile}
+	if o.keyless() {
+		files = append(files, "and Sigstore's "+trustedRootFile)
+	}
+	out.Next = append(out.Next, "copy "+strings.Join(files, ", ")+" to "+o.Installed+" on every node, and what "+configFile+" says into its source")
 	return out, err
 }
 
@@ -102,7 +109,15 @@ const (
 	revokedFile = "revoked"
 	hookFile    = "commit-msg"
 	configFile  = "source.yaml"
+	// trustedRootFile is where Sigstore is told from anybody else. It comes from
+	// there, not from here.
+	trustedRootFile = "trusted_root.json"
 )
+
+// keyless reports whether somebody signs with gitsign.
+func (o InitOptions) keyless() bool {
+	return slices.ContainsFunc(slices.Concat(o.Developers, o.Mergers), func(m Member) bool { return m.Key.keyless() })
+}
 
 func distinct(members []Member) []string {
 	var names []string
@@ -129,7 +144,7 @@ func first(o InitOptions, introduction gitops.Hash) string {
 			{"ssh", func(k PublicKey) string { return quote(k.SSH) }},
 			{"openpgp", func(k PublicKey) string { return quote(k.OpenPGP) }},
 			{"sigstore", func(k PublicKey) string {
-				if k.Sigstore == (verify.SigstoreSigner{}) {
+				if !k.keyless() {
 					return ""
 				}
 				return fmt.Sprintf("{issuer: %q, subject: %q}", k.Sigstore.Issuer, k.Sigstore.Subject)
@@ -198,17 +213,21 @@ func (r *Repository) nodeFiles(o InitOptions, introduction gitops.Hash) map[stri
 		return b.String()
 	}
 	at := func(name string) string { return filepath.Join(o.Installed, name) }
+	sigstore := ""
+	if o.keyless() {
+		sigstore = fmt.Sprintf("  sigstore: {trustedRoot: %s}\n", at(trustedRootFile))
+	}
 	return map[string]string{
 		signersFile: "# Who may sign while the repository has no trust file.\n" + lines(slices.Concat(o.Roots, o.Developers)),
 		rootsFile:   "# Whose agreement the first trust file needs.\n" + lines(o.Roots),
-		revokedFile: "# Keys that must not have signed anything, one a line: SHA256:…, an SSH public key, or an OpenPGP fingerprint.\n",
+		revokedFile: "# Keys that must not have signed anything, one a line: SHA256:…, an SSH public key, an OpenPGP fingerprint, or sigstore:ISSUER SUBJECT.\n",
 		configFile: fmt.Sprintf(`trust:
   mode: history
   introduction: %s
   allowedSigners: %s
   revoked: %s
   threshold: {roots: %s, count: %d}
-`, introduction, at(signersFile), at(revokedFile), at(rootsFile), o.Threshold),
+%s`, introduction, at(signersFile), at(revokedFile), at(rootsFile), o.Threshold, sigstore),
 		hookFile: fmt.Sprintf(`#!/bin/sh
 # Says in every commit which ref it is for. Commits for other refs are made
 # with git commit --no-verify.

@@ -51,6 +51,9 @@ func (r *Repository) choose(o KeyOptions, a agent.Agent, wanted func(ssh.PublicK
 	if name != "" {
 		return named(name, o, a)
 	}
+	if a == nil && strings.EqualFold(r.setting("gpg.format"), "x509") {
+		return nil, errors.New("git signs with gitsign here (gpg.format x509), which only git can use; make the statement by git tag -s, as docs/trust.md says under Statements, or name an SSH key with --key")
+	}
 	if a == nil {
 		return nil, errors.New("no key to sign with: name one with --key, add it to ssh-agent, or set git config user.signingkey with gpg.format ssh")
 	}

@@ -74,9 +74,14 @@ func TestReadPublicKey(t *testing.T) {
 	if key, err := attest.ReadPublicKey("sigstore:https://ci.example.com fleet"); err != nil || key.Sigstore.Subject != "fleet" {
 		t.Errorf("sigstore: %+v, %v", key, err)
 	}
+	if key, err := attest.ReadPublicKey("sigstore:https://ci.example.com \t fleet of ci"); err != nil || key.Print != "sigstore:https://ci.example.com fleet of ci" || key.Sigstore.Subject != "fleet of ci" {
+		t.Errorf("sigstore with more space: %+v, %v", key, err)
+	}
 	os.Remove(file + ".pub")
 	for text, want := range map[string]string{
 		"sigstore:alone":            "is not sigstore:ISSUER SUBJECT",
+		"sigstore:https://a. \t":    "is not sigstore:ISSUER SUBJECT",
+		"sigstore: fleet":           "is not sigstore:ISSUER SUBJECT",
 		"nothing":                   "neither an SSH public key nor a file",
 		"nothing.pub":               "no such file",
 		file:                        "name the public key",

@@ -36,11 +36,12 @@ type PublicKey struct {
 func ReadPublicKey(text string) (PublicKey, error) {
 	text = strings.TrimSpace(text)
 	if rest, ok := strings.CutPrefix(text, sigstorePrefix); ok {
-		issuer, subject, ok := strings.Cut(rest, " ")
-		if !ok || issuer == "" || subject == "" {
+		issuer, subject, _ := strings.Cut(rest, " ")
+		subject = strings.TrimSpace(subject)
+		if issuer == "" || subject == "" {
 			return PublicKey{}, fmt.Errorf("%q is not sigstore:ISSUER SUBJECT", text)
 		}
-		return PublicKey{Sigstore: verify.SigstoreSigner{Issuer: issuer, Subject: subject}, Print: text}, nil
+		return PublicKey{Sigstore: verify.SigstoreSigner{Issuer: issuer, Subject: subject}, Print: sigstorePrefix + issuer + " " + subject}, nil
 	}
 	text, authority := strings.CutPrefix(text, authorityPrefix)
 	if key, err := parseSSH(text, authority); err == nil {
@@ -71,6 +72,19 @@ func ReadPublicKey(text string) (PublicKey, error) {
 	}
 	return key, nil
 }
+
+// check refuses an identity of Sigstore that nobody has. A certificate names its
+// issuer by a URL; with the two of them exchanged the file would be valid, and
+// whoever it is meant for could sign nothing. What is written by hand can be
+// revoked all the same: this is asked of new keys only.
+func (k PublicKey) check() error {
+	if k.keyless() && !strings.HasPrefix(k.Sigstore.Issuer, "https://") && !strings.HasPrefix(k.Sigstore.Issuer, "http://") {
+		return fmt.Errorf("%q does not begin with the URL of an issuer; write it as in \"sigstore:https://accounts.example.com ann@example.com\"", k.Print)
+	}
+	return nil
+}
+
+func (k PublicKey) keyless() bool { return k.Sigstore != (verify.SigstoreSigner{}) }
 
 func parseSSH(line string, authority bool) (PublicKey, error) {
 	key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))

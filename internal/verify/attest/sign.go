@@ -25,6 +25,8 @@ type Options struct {
 	As           string // the principal, where several keys or none would do
 	Key          KeyOptions
 	Now          time.Time
+	// TrustedRoot is Sigstore's, to judge what others signed with gitsign.
+	TrustedRoot string
 	// Replace allows that a statement takes the place of another one.
 	Replace bool
 }
