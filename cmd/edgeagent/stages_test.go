@@ -28,7 +28,7 @@ func newOrigin(t *testing.T) *origin {
 	o := &origin{t: t, dir: t.TempDir()}
 	for _, tool := range []string{"git", "ssh-keygen"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(tool + " is not installed")
+			t.Fatal(tool + " is not installed; test/prerequisites.sh says what is")
 		}
 	}
 	var principals []string
