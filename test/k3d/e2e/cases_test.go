@@ -30,6 +30,7 @@ var cases = []struct {
 	{"key_revoked_while_running_is_distrusted_and_cluster_stays", revokedWhileRunning},
 	{"trust_file_changes_with_its_roots_only", rotatedTrustFile},
 	{"branch_shown_as_another_is_refused", teleportedBranch},
+	{"gitsign_by_a_developer_is_applied_and_by_anybody_else_refused", gitsignedHead},
 
 	{"deleted_object_comes_back", deletedObject},
 	{"edited_field_comes_back", editedField},
