@@ -3,6 +3,7 @@
 package agent_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +63,20 @@ func TestLateNodeNeedsNoNewApprovals(t *testing.T) {
 	})
 }
 
+// Approvals of what runs may be deleted: they did their work.
+func TestApprovalsThatDidTheirWork(t *testing.T) {
+	inSignedWorld(t, guarded, func(w *signed) {
+		one := w.pushBy("dan", content{"a": "1"})
+		w.approve("alice", one.Hash(), w.start)
+		w.once()
+		w.remote.set(func(r *remote) { clear(r.refs) })
+		two := w.pushBy("dan", content{"a": "2"})
+		w.approve("bob", two.Hash(), one.Hash())
+		w.once()
+		w.runs(two, content{"a": "2"})
+	})
+}
+
 // A bundle that was not for this node when nobody approved it is not approved by
 // the label that makes it so.
 func TestLabelApprovesNothing(t *testing.T) {
@@ -89,8 +104,9 @@ func TestLabelApprovesNothing(t *testing.T) {
 // An attempt that was cut short goes on without a link, but not with an approval
 // whose key was revoked meanwhile.
 func TestAttemptUnderWayAndARevokedApproval(t *testing.T) {
-	for name, revoked := range map[string]bool{"the link is away": false, "the key is revoked": true} {
+	for _, name := range []string{"the link is away", "the link is away, and a trust file is lost", "the key is revoked"} {
 		t.Run(name, func(t *testing.T) {
+			revoked := name == "the key is revoked"
 			inSignedWorld(t, guarded, func(w *signed) {
 				one := w.pushBy("dan", content{"a": "1"})
 				w.approve("alice", one.Hash(), w.start)
@@ -103,6 +119,9 @@ func TestAttemptUnderWayAndARevokedApproval(t *testing.T) {
 					w.revoke(w.fingerprint("bob")+"\n", "alice", "bob")
 				} else {
 					w.remote.set(func(r *remote) { clear(r.refs); r.err = failure(gitops.Unreachable) })
+				}
+				if name == "the link is away, and a trust file is lost" {
+					w.remote.set(func(r *remote) { r.far[r.treeOf(one.Hash())] = true })
 				}
 				w.restart()
 				w.run()
@@ -119,4 +138,10 @@ func TestAttemptUnderWayAndARevokedApproval(t *testing.T) {
 			})
 		})
 	}
+}
+
+// treeOf is what a commit's first line names.
+func (r *remote) treeOf(commit gitops.Hash) gitops.Hash {
+	line, _, _ := strings.Cut(string(r.objects[commit]), "\n")
+	return gitops.Hash(strings.TrimPrefix(line, "tree "))
 }
