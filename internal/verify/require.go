@@ -81,11 +81,11 @@ func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) 
 		}
 		asked = append(asked, more...)
 	}
-	roots, err := x.requireRoots(ctx, raw)
+	after, err := x.policyIn(ctx, raw.tree, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	after, err := x.policyIn(ctx, raw.tree, id)
+	roots, err := x.requireRoots(ctx, raw, after)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -160,11 +160,7 @@ func (x *examination) ask(ctx context.Context, out []Requirement, r Requirement,
 }
 
 // requireRoots is what a change of the trust file takes.
-func (x *examination) requireRoots(ctx context.Context, raw rawCommit) ([]Requirement, error) {
-	after, err := x.policyIn(ctx, raw.tree, x.head())
-	if err != nil {
-		return nil, err
-	}
+func (x *examination) requireRoots(ctx context.Context, raw rawCommit, after *policy) ([]Requirement, error) {
 	before, err := x.newestBefore(ctx, x.head(), raw)
 	if err != nil || before.blob == after.blob {
 		return nil, err

@@ -233,6 +233,18 @@ func TestMergeBasesOfWhatIsMissing(t *testing.T) {
 	}
 }
 
+// A parent that is no id leads nowhere, also where dates that lie have it walked
+// before it is known to lie below.
+func TestMergeBasesAboveAParentThatIsNone(t *testing.T) {
+	m := memory{}
+	root := m.commit(nil, 2, m.commit(nil, 3, "what"))
+	a, b := m.commit(nil, 5, m.commit(nil, 0, root)), m.commit(nil, 6, root)
+	got, err := verify.MergeBases(t.Context(), asked{m, t}, a, b)
+	if err != nil || !slices.Equal(got, []gitops.Hash{root}) {
+		t.Errorf("merge bases: %v, %v", got, err)
+	}
+}
+
 // steps is a context that counts how often it is asked whether it ended: once
 // for each step of a walk, and for each read.
 type steps struct {

@@ -125,19 +125,23 @@ func TestReadsThatFailAreNoDecision(t *testing.T) {
 	}
 }
 
-// The same where the tag is signed.
+// The same where the tag is signed, by somebody who may or who has left since.
 func TestReadsThatFailInModeTagAreNoDecision(t *testing.T) {
 	t.Parallel()
 	w := newInband(t)
 	head := w.commitOf(nil, w.base, "", w.root)
-	tag := w.tag(w.keys["dan"].sign, head, gitops.CommitObject, "v1")
-	cfg := w.config()
-	tagMode(&cfg)
-	cfg.TagOf = func(context.Context, gitops.Revision) (gitops.Hash, error) { return tag, nil }
-	for name, ask := range questions(offer{commit: onTag("v1", head, tag), accepted: w.root}) {
-		t.Run(name, func(t *testing.T) {
-			failEachRead(t, w, cfg, 5, func(v *verify.Verifier) (bool, error) { return ask(t.Context(), v) })
-		})
+	c := onTag("v1", head, w.tag(w.keys["dan"].sign, head, gitops.CommitObject, "v1"))
+	leaves := w.leaving(verify.ModeTag, w.root)
+	for name, o := range map[string]offer{
+		"new": {commit: c, accepted: w.root}, "accepted": {commit: leaves, accepted: leaves.Revision.Hash()},
+	} {
+		cfg := w.config()
+		both(tagMode, acceptedAs(o.commit))(&cfg)
+		for question, ask := range questions(o) {
+			t.Run(name+", "+question, func(t *testing.T) {
+				failEachRead(t, w, cfg, 5, func(v *verify.Verifier) (bool, error) { return ask(t.Context(), v) })
+			})
+		}
 	}
 }
 

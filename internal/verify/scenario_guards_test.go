@@ -314,3 +314,21 @@ func TestMergeBasesAreFoundOnce(t *testing.T) {
 		t.Errorf("%d commits are read where one path is protected, %d where three are", one, three)
 	}
 }
+
+// What lies below a seal need not be here, when a branch that left there is merged
+// in: whether it also comes after what was accepted is then not asked.
+func TestSealWithNothingBelow(t *testing.T) {
+	w := newInband(t)
+	hole := w.commitOf(nil, w.base, "")
+	sealed := w.commitOf(nil, w.base, "", hole)
+	w.root = w.commitOf(nil, w.base, "", sealed)
+	w.seal(sealed, now, "alice", "bob")
+	side := w.commitOf(w.keys["erin"].sign, w.base, "", sealed)
+	head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root, side)
+	w.remove(hole)
+	for name, accepted := range map[string]gitops.Hash{"at first": "", "later": w.root} {
+		if got, err := w.verifier(t, nil).Verify(t.Context(), onMain(head), accepted); err != nil || !got.Valid() {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
