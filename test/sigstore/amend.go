@@ -36,7 +36,7 @@ func (i *Instance) Amend(s Signing, ref string, git func(args ...string) (string
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary file may stay
 	file := filepath.Join(dir, "object")
 	if err := os.WriteFile(file, []byte(raw), 0o600); err != nil {
 		return err
