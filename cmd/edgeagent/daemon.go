@@ -29,6 +29,8 @@ type daemon struct {
 	// moved is when bytes last came over a link, in nanoseconds since 1970: a
 	// long transfer is progress too.
 	moved atomic.Int64
+	// synchronised reports whether the clock follows others.
+	synchronised func() bool
 	// refused is why a changed configuration was not taken, "" when it was.
 	refused atomic.Pointer[string]
 }
@@ -53,7 +55,7 @@ func openDaemon(ctx context.Context, cfg config.Config, configPath string, log *
 	if err := os.MkdirAll(runtimeDir(cfg), 0o755); err != nil {
 		log.Warn("the runtime directory cannot be made: backoff is lost over restarts", "err", err)
 	}
-	d := &daemon{configPath: configPath, log: log, journal: j, objects: store}
+	d := &daemon{configPath: configPath, log: log, journal: j, objects: store, synchronised: synchronized}
 	none := ""
 	d.refused.Store(&none)
 	return d, nil

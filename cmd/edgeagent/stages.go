@@ -42,7 +42,7 @@ func (d *daemon) build(ctx context.Context, cfg config.Config) (*agent.Agent, er
 		ImportDir:    filepath.Join(cfg.StateDir, "import"),
 
 		Floor:        builtAt(),
-		Synchronised: synchronized,
+		Synchronised: d.synchronised,
 		Replaces:     d.current.Load(),
 	}
 	for _, s := range cfg.Sources {
@@ -103,11 +103,15 @@ const statements = "refs/edgeagent/"
 // trust is what the decision about a source rests on: the node's files, what the
 // repository carries, and what the journal remembers.
 func (d *daemon) trust(s config.Source, introduction string) verify.Config {
+	var synchronised func() bool // nil asks for no such clock
+	if s.Trust.Clock == config.ClockSynchronised {
+		synchronised = d.synchronised
+	}
 	return verify.Config{
 		Source: s.Name, Mode: s.Trust.Mode, Introduction: introduction, Pinned: introduction != s.Trust.Introduction,
 		AllowedSigners: s.Trust.AllowedSigners, OpenPGPKeys: s.Trust.OpenPGPKeys, Sigstore: verify.SigstoreConfig(s.Trust.Sigstore), Revoked: s.Trust.Revoked,
 		Roots: s.Trust.Threshold.Roots, RootThreshold: s.Trust.Threshold.Count,
-		Insecure: s.Insecure, TagOf: d.tagOf(s.Name), Floor: builtAt(),
+		Insecure: s.Insecure, TagOf: d.tagOf(s.Name), Floor: builtAt(), Synchronised: synchronised,
 		Carried: func(ctx context.Context) (map[string]gitops.Hash, error) { return d.objects.Carried(ctx, s.Name) },
 		Remembered: func(ctx context.Context) (verify.Remembered, error) {
 			state, err := d.journal.State(ctx, s.Name)

@@ -94,28 +94,39 @@ func (o *origin) approve(name string, commit, from gitops.Hash) {
 	o.repo("tag", "-d", tag)
 }
 
+// node is a node that follows the repository, which begins at its head, with the
+// stages of its source.
+func (o *origin) node(change func(*daemon, *config.Source)) (*daemon, agent.SourceConfig) {
+	o.t.Helper()
+	cfg := config.Default()
+	cfg.StateDir, cfg.Socket = filepath.Join(o.t.TempDir(), "state"), filepath.Join(o.dir, "s")
+	s := config.DefaultSource()
+	s.Name, s.URL, s.Insecure, s.Ref.Branch = "fleet", "file://"+filepath.Join(o.dir, "repo"), true, "main"
+	s.Trust.Introduction, s.Trust.AllowedSigners = string(o.id("HEAD")), filepath.Join(o.dir, "signers")
+	d, err := openDaemon(o.t.Context(), cfg, "", slog.New(slog.DiscardHandler), false)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.t.Cleanup(d.close)
+	if change != nil {
+		change(d, &s)
+	}
+	if err := d.journal.Configure(o.t.Context(), "fleet", "orphan"); err != nil {
+		o.t.Fatal(err)
+	}
+	sc, err := d.source(o.t.Context(), cfg, s)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return d, sc
+}
+
 // The stages of a source are put together so that what comes beside a head, what
 // the journal remembers and what root waived reach the decision.
 func TestTheDecisionIsFedByAllStages(t *testing.T) {
 	o := newOrigin(t)
 	start := o.id("HEAD")
-	cfg := config.Default()
-	cfg.StateDir, cfg.Socket = filepath.Join(o.dir, "state"), filepath.Join(o.dir, "s")
-	s := config.DefaultSource()
-	s.Name, s.URL, s.Insecure, s.Ref.Branch = "fleet", "file://"+filepath.Join(o.dir, "repo"), true, "main"
-	s.Trust.Introduction, s.Trust.AllowedSigners = string(start), filepath.Join(o.dir, "signers")
-	d, err := openDaemon(t.Context(), cfg, "", slog.New(slog.DiscardHandler), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
-	if err := d.journal.Configure(t.Context(), "fleet", "orphan"); err != nil {
-		t.Fatal(err)
-	}
-	sc, err := d.source(t.Context(), cfg, s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, sc := o.node(nil)
 	var accepted gitops.Hash
 	judge := func(want gitops.Reason) verify.Commit {
 		t.Helper()
@@ -176,4 +187,30 @@ func decide(t *testing.T, sc agent.SourceConfig, accepted gitops.Hash) (gitops.C
 	}
 	got, err := sc.Verifier.Verify(t.Context(), commit, accepted)
 	return commit, got, err
+}
+
+// The node's own clock reaches the decisions of the sources that ask for it.
+func TestTheClockIsAskedOnlyWhereTheSourceSaysSo(t *testing.T) {
+	for clock, want := range map[string]gitops.Reason{config.ClockAny: "", config.ClockSynchronised: gitops.ClockUntrusted} {
+		t.Run(clock, func(t *testing.T) {
+			o := newOrigin(t)
+			start, set := o.id("HEAD"), false
+			_, sc := o.node(func(d *daemon, s *config.Source) {
+				d.synchronised = func() bool { return set }
+				s.Trust.Clock = clock
+			})
+			if _, _, err := decide(t, sc, start); err != nil {
+				t.Errorf("what was accepted: %v", err)
+			}
+			o.by("dan", "commit", "-q", "-S", "--allow-empty", "-m", "one")
+			o.approve("dan", o.id("HEAD"), start)
+			if _, _, err := decide(t, sc, start); gitops.ReasonOf(err) != want {
+				t.Errorf("a new revision: %v, want %q", err, want)
+			}
+			set = true
+			if _, _, err := decide(t, sc, start); err != nil {
+				t.Errorf("a new revision once the clock is set: %v", err)
+			}
+		})
+	}
 }

@@ -140,6 +140,8 @@ func TestBadFiles(t *testing.T) {
 			"config.yaml:8: sources[0].path: $ is not known; use ${node.name} or ${node.labels.X}",
 		}},
 		{"trust mode", with("trust: {mode: tofu, introduction: first-seen, allowedSigners: DIR/signers}"), []string{`config.yaml:7: sources[0].trust.mode: "tofu" is not known; write one of history, head, tag, none`}},
+		{"clock", with("trust: {clock: ntp, introduction: first-seen, allowedSigners: DIR/signers}"), []string{`config.yaml:7: sources[0].trust.clock: "ntp" is not known; write one of any, synchronised`}},
+		{"clock spelt otherwise", with("trust: {mode: none, clock: synchronized}", "insecure: true"), []string{`config.yaml:7: sources[0].trust.clock: "synchronized" is not known; write one of any, synchronised`}},
 		{"no trust", with("trust: {mode: none}"), []string{"config.yaml:7: sources[0].trust.mode: none verifies nothing; use history, or set insecure: true for the source"}},
 		{"trust in a tag", with("trust: {mode: tag, introduction: first-seen, allowedSigners: DIR/signers}"), []string{"config.yaml:7: sources[0].trust.mode: tag needs a tag to verify; set ref.tag or ref.semver"}},
 		{"introduction", with("trust: {introduction: HEAD, openpgpKeys: DIR/signers}"), []string{`config.yaml:7: sources[0].trust.introduction: "HEAD" is not a commit; write all 40 lower-case digits, as git rev-parse prints them, or first-seen`}},

@@ -128,6 +128,12 @@ const (
 	TrustNone    = "none"    // nothing is checked
 )
 
+// What the node's clock must be for a new revision to be let through.
+const (
+	ClockAny          = "any"
+	ClockSynchronised = "synchronised" // with others, as timesyncd says
+)
+
 // Trust is whom the node believes, and from where on.
 type Trust struct {
 	Mode           string    `yaml:"mode"`
@@ -137,6 +143,7 @@ type Trust struct {
 	Sigstore       Sigstore  `yaml:"sigstore"`
 	Revoked        string    `yaml:"revoked"`
 	Threshold      Threshold `yaml:"threshold"`
+	Clock          string    `yaml:"clock"` // any, synchronised
 }
 
 // Threshold is who may make the first trust file of the repository: so many of
@@ -215,7 +222,7 @@ func DefaultSource() Source {
 		Path:        ".",
 		Interval:    60 * time.Second,
 		Timeout:     60 * time.Second,
-		Trust:       Trust{Mode: TrustHistory},
+		Trust:       Trust{Mode: TrustHistory, Clock: ClockAny},
 		Prefetch:    "auto",
 		Prune:       true,
 		OnRemove:    "orphan",

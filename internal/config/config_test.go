@@ -118,7 +118,7 @@ func TestGoodFileHasNoProblems(t *testing.T) {
 
 func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	s := config.DefaultSource()
-	if s.Interval != time.Minute || s.Timeout != time.Minute || s.Trust.Mode != "history" || s.Prefetch != "auto" ||
+	if s.Interval != time.Minute || s.Timeout != time.Minute || s.Trust.Mode != "history" || s.Trust.Clock != "any" || s.Prefetch != "auto" ||
 		!s.Prune || s.OnRemove != "orphan" || s.Drift != gitops.DriftCorrect || s.Rollback != (config.Rollback{Mode: "auto", Max: 2}) ||
 		s.Health != (config.Health{Timeout: 5 * time.Minute, Stable: 15 * time.Second}) ||
 		s.PrunePolicy.Guard() != (gitops.PruneGuard{MaxDeletes: 20, MaxPercent: 25, Minimum: 5}) {
@@ -153,6 +153,21 @@ func TestPiecesAreMergedInTheOrderOfTheirNames(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// A node may be told to wait for its clock, whatever is verified.
+func TestClockThatHasToBeSynchronised(t *testing.T) {
+	f := newFolder(t)
+	for _, trust := range []string{"introduction: first-seen, allowedSigners: DIR/signers", "mode: none"} {
+		c, err := config.Check(f.write("config.yaml", head+"cluster: {kubeconfig: DIR/kubeconfig}\nsources:\n- name: fleet\n  url: https://git.example.com/fleet.git\n"+
+			"  insecure: true\n  ref: {branch: main}\n  trust: {"+trust+", clock: synchronised}\n", 0o644))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Sources[0].Trust.Clock; got != config.ClockSynchronised {
+			t.Errorf("clock = %q", got)
+		}
 	}
 }
 

@@ -153,6 +153,7 @@ func unreadable(path string) (message, remedy string) {
 func (v *validator) trust(field string, s Source) {
 	t := s.Trust
 	v.oneOf(field+".mode", t.Mode, TrustHistory, TrustHead, TrustTag, TrustNone)
+	v.oneOf(field+".clock", t.Clock, ClockAny, ClockSynchronised)
 	if t.Mode == TrustNone {
 		if !s.Insecure {
 			v.add(field+".mode", "none verifies nothing", "use history, or set insecure: true for the source")

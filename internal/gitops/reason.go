@@ -63,7 +63,7 @@ const (
 	TrustRollback    Reason = "TrustRollback"    // a trust file of an older version
 	RefUnbound       Reason = "RefUnbound"       // nobody who may release to the ref says that the head is for it
 	MergerAuthored   Reason = "MergerAuthored"   // a merge by a forge's key that is more than a merge
-	ClockUntrusted   Reason = "ClockUntrusted"   // the node's clock is so far ahead that nothing new is judged by it
+	ClockUntrusted   Reason = "ClockUntrusted"   // nothing new is judged by the node's clock: it is too far ahead, or not synchronised where it has to be
 	RollbackFloor    Reason = "RollbackFloor"    // the roots do not let nodes go back that far
 	RefDeleted       Reason = "RefDeleted"       // the ref was there, and is gone
 	Withheld         Reason = "Withheld"         // a heartbeat names a commit that the host does not show

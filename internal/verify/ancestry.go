@@ -161,6 +161,13 @@ func (x *examination) stands(ctx context.Context) error {
 }
 
 func (x *examination) clockUntrusted() error {
+	if !x.at.fast {
+		return &gitops.Error{
+			Reason: gitops.ClockUntrusted, Commit: x.head(),
+			Message: "the node's clock is not synchronised, and this source has trust.clock: synchronised: nothing new is let through by it",
+			Remedy:  "see what keeps it from that with timedatectl timesync-status, then edgeagent sync; or set trust.clock: any",
+		}
+	}
 	return &gitops.Error{
 		Reason: gitops.ClockUntrusted, Commit: x.head(),
 		Message: "the node's clock says " + show(x.at.now) + ", more than ten years after this program was made: nothing new is let through by it",

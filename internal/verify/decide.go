@@ -29,7 +29,7 @@ func (v *Verifier) Verify(ctx context.Context, c gitops.Commit, accepted gitops.
 	if err != nil {
 		return Commit{}, err
 	}
-	if x.at.fast && x.head() != accepted {
+	if x.at.untrusted() && x.head() != accepted {
 		return Commit{}, x.clockUntrusted()
 	}
 	if err := x.descends(ctx); err != nil {
@@ -125,7 +125,7 @@ func (x *examination) decision(ctx context.Context, id gitops.Hash, j judgement,
 	binding := ""
 	switch {
 	case err != nil || id != x.head():
-	case x.at.fast && id != x.from:
+	case x.at.untrusted() && id != x.from:
 		err = x.clockUntrusted() // Verify asks nothing more by such a clock
 	default:
 		var c Commit

@@ -14,6 +14,9 @@ type moment struct {
 	// fast is set when the clock is so far ahead that it cannot be right:
 	// nothing new is let through by it.
 	fast bool
+	// loose is set when the clock follows no other, where the source asks for one
+	// that does: nothing new is let through by it either.
+	loose bool
 	// past is not asked about keys of commits that were let through before. A
 	// key that expires must not take back what it signed while it was valid;
 	// a revocation does.
@@ -30,6 +33,9 @@ func newMoment(clock, floor time.Time) moment {
 	}
 	return moment{now: clock, fast: !floor.IsZero() && clock.Sub(floor) > tooFast}
 }
+
+// untrusted reports whether nothing new is let through by the clock.
+func (m moment) untrusted() bool { return m.fast || m.loose }
 
 // notBefore raises the moment to a time that has certainly passed.
 func (m moment) notBefore(floor time.Time) moment {

@@ -180,7 +180,7 @@ func promises() map[string][]string {
 		"time": {
 			"git: expired key and a commit dated back", "git: revoked key and a commit dated ahead", "git: revoked key, and the clock is five years back",
 			"git: revoked key, and the clock is in 1970", "git: expired key, and the clock is behind the time of the build",
-			"git: clock eleven years beyond a seal",
+			"git: clock eleven years beyond a seal", "clock that is not synchronised, where it has to be",
 		},
 	}
 }

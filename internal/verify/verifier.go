@@ -56,6 +56,10 @@ type Config struct {
 	Insecure bool // allows ModeNone
 	// Now is the node's clock, nil for the system's.
 	Now func() time.Time
+	// Synchronised reports whether the clock follows others. While it does not,
+	// nothing new is let through, and what was accepted stands. nil = it does, or
+	// the source does not ask for that.
+	Synchronised func() bool
 	// Floor is a time that has certainly passed, such as that of the build.
 	// While the clock is behind it, keys are judged at the floor.
 	Floor time.Time
@@ -158,4 +162,8 @@ func (v *Verifier) Warnings() []string {
 	return out
 }
 
-func (v *Verifier) moment() moment { return newMoment(v.cfg.Now(), v.cfg.Floor) }
+func (v *Verifier) moment() moment {
+	m := newMoment(v.cfg.Now(), v.cfg.Floor)
+	m.loose = v.cfg.Synchronised != nil && !v.cfg.Synchronised()
+	return m
+}
