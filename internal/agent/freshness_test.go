@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify"
 )
 
 // A heartbeat names a commit that the host keeps back: it is said, and nothing
@@ -201,6 +202,41 @@ func TestClockFarAheadIsNoDecision(t *testing.T) {
 		w.believe()
 		w.once()
 		w.runs(two, content{"a": "2"})
+		w.ready("True", gitops.IsHealthy)
+	})
+}
+
+// Where the source asks for a clock that is synchronised, nothing new comes in
+// without one. What is there is repaired, and people may go back.
+func TestClockThatIsNotSynchronisedStopsOnlyWhatIsNew(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var set atomic.Bool
+		set.Store(true)
+		v, err := verify.New(verify.Config{Source: fleet, Mode: verify.ModeNone, Insecure: true, Synchronised: set.Load}, w.remote)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.cfg.Sources[0].Verifier = v
+		w.restart()
+		one := w.healthy(content{"a": "1"})
+		two := w.healthy(content{"a": "2"})
+		set.Store(false)
+		three := w.push(content{"a": "3"})
+		w.run()
+		w.sleep(5 * time.Minute)
+		w.runs(two, content{"a": "2"})
+		w.ready("False", gitops.ClockUntrusted)
+		w.cluster.edit("a", "edited")
+		w.sleep(5 * time.Minute)
+		w.runs(two, content{"a": "2"})
+		w.rollback("", false)
+		w.runs(one, content{"a": "1"})
+		if s := w.state(); s.Refused != nil || s.Accepted.Revision != two {
+			t.Errorf("refused = %+v, accepted = %+v", s.Refused, s.Accepted)
+		}
+		set.Store(true)
+		w.sleep(5 * time.Minute)
+		w.runs(three, content{"a": "3"})
 		w.ready("True", gitops.IsHealthy)
 	})
 }
