@@ -193,6 +193,7 @@ func (d *differential) sameReading(t *testing.T, commits map[gitops.Hash]string,
 			t.Errorf("git reads %q, we read %q, in\n%q", theirs, commits[id], d.store[id].raw)
 		}
 	}
+	d.ask()
 	for _, id := range tags { // by the git cat-file that runs all the time
 		fmt.Fprintf(d.in, "%s^{}\n", id)
 		line, err := d.out.ReadString('\n')

@@ -27,51 +27,75 @@ const (
 	person    = "Ann Example <ann@example.com>"
 )
 
-// repo is a real Git repository. Objects are read by git itself, through one
-// git cat-file that runs for as long as the test.
+// repo is a Git repository. What tests put into it stays in memory until the
+// first git command, which finds it on disk; what git made is read by git itself,
+// through one git cat-file that runs for as long as the test.
 type repo struct {
 	t     testing.TB
 	dir   string
-	in    io.WriteCloser
+	made  map[gitops.Hash]gitObject
+	disk  bool
+	in    io.WriteCloser // nil until git is asked for an object
 	out   *bufio.Reader
 	clock int64
 	env   []string // added to git's
 }
 
+type gitObject struct {
+	kind gitops.ObjectKind
+	raw  []byte
+}
+
 func newRepo(t testing.TB) *repo {
 	t.Helper()
-	r := &repo{t: t, dir: t.TempDir(), clock: epoch}
-	r.git("init", "-q", "-b", "main")
-	cat := r.command("cat-file", "--batch")
-	in, err := cat.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cat.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cat.Start(); err != nil {
-		t.Fatal(err)
-	}
-	r.in, r.out = in, bufio.NewReader(out)
-	t.Cleanup(func() {
-		in.Close()
-		if err := cat.Wait(); err != nil {
-			t.Errorf("git cat-file: %v", err)
-		}
-	})
+	r := &repo{t: t, dir: t.TempDir(), made: map[gitops.Hash]gitObject{}, clock: epoch}
 	r.put(gitops.TreeObject, nil)
 	return r
 }
 
+// command is a git command, on a repository that holds everything.
 func (r *repo) command(args ...string) *exec.Cmd {
+	if !r.disk {
+		r.disk = true
+		r.git("init", "-q", "-b", "main")
+		for id, o := range r.made {
+			r.write(id, o)
+		}
+	}
 	cmd := exec.Command("git", args...)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), "HOME="+r.dir, "GIT_CONFIG_NOSYSTEM=1", "TZ=UTC",
 		"GIT_AUTHOR_NAME=Ann", "GIT_AUTHOR_EMAIL=ann@example.com", "GIT_COMMITTER_NAME=Ann", "GIT_COMMITTER_EMAIL=ann@example.com")
 	cmd.Env = append(cmd.Env, r.env...)
 	return cmd
+}
+
+// ask starts the git that reads objects, once.
+func (r *repo) ask() {
+	r.t.Helper()
+	if r.in != nil {
+		return
+	}
+	cat := r.command("cat-file", "--batch")
+	in, err := cat.StdinPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out, err := cat.StdoutPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := cat.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.in, r.out = in, bufio.NewReader(out)
+	r.t.Cleanup(func() {
+		in.Close()
+		r.in = nil
+		if err := cat.Wait(); err != nil {
+			r.t.Errorf("git cat-file: %v", err)
+		}
+	})
 }
 
 func (r *repo) git(args ...string) string {
@@ -85,6 +109,13 @@ func (r *repo) git(args ...string) string {
 
 // Object implements verify.Objects.
 func (r *repo) Object(_ context.Context, id gitops.Hash) (gitops.ObjectKind, []byte, error) {
+	if o, ok := r.made[id]; ok {
+		return o.kind, bytes.Clone(o.raw), nil
+	}
+	if !r.disk {
+		return "", nil, &gitops.Error{Reason: gitops.Incomplete, Message: "object " + string(id) + " is missing"}
+	}
+	r.ask()
 	fmt.Fprintln(r.in, id)
 	line, err := r.out.ReadString('\n')
 	if err != nil {
@@ -105,31 +136,50 @@ func (r *repo) Object(_ context.Context, id gitops.Hash) (gitops.ObjectKind, []b
 	return gitops.ObjectKind(fields[1]), raw[:size], nil
 }
 
-// put writes an object as it is, sound or not.
+// put makes an object, sound or not.
 func (r *repo) put(kind gitops.ObjectKind, raw []byte) gitops.Hash {
 	r.t.Helper()
-	full := append([]byte(string(kind)+" "+strconv.Itoa(len(raw))+"\x00"), raw...)
-	sum := sha1.Sum(full)
-	id := hex.EncodeToString(sum[:])
+	h := sha1.New()
+	fmt.Fprintf(h, "%s %d\x00", kind, len(raw))
+	h.Write(raw)
+	id := gitops.Hash(hex.EncodeToString(h.Sum(nil)))
+	r.made[id] = gitObject{kind, bytes.Clone(raw)}
+	if r.disk {
+		r.write(id, r.made[id])
+	}
+	return id
+}
+
+// write puts a loose object on disk.
+func (r *repo) write(id gitops.Hash, o gitObject) {
+	r.t.Helper()
 	var packed bytes.Buffer
 	z := zlib.NewWriter(&packed)
-	z.Write(full)
+	fmt.Fprintf(z, "%s %d\x00", o.kind, len(o.raw))
+	z.Write(o.raw)
 	z.Close()
-	path := filepath.Join(r.dir, ".git/objects", id[:2], id[2:])
+	path := r.loose(id)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := os.WriteFile(path, packed.Bytes(), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
-	return gitops.Hash(id)
+}
+
+func (r *repo) loose(id gitops.Hash) string {
+	return filepath.Join(r.dir, ".git/objects", string(id[:2]), string(id[2:]))
 }
 
 // remove takes an object away, as if it had never been fetched.
 func (r *repo) remove(id gitops.Hash) {
 	r.t.Helper()
-	if err := os.Remove(filepath.Join(r.dir, ".git/objects", string(id[:2]), string(id[2:]))); err != nil {
-		r.t.Fatal(err)
+	_, made := r.made[id]
+	delete(r.made, id)
+	if !made || r.disk {
+		if err := os.Remove(r.loose(id)); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 
