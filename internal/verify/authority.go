@@ -55,12 +55,12 @@ func (x *examination) whenAccepted(ctx context.Context, id gitops.Hash, raw rawC
 	if gitops.ReasonOf(err) != gitops.UnknownSigner {
 		return own, nil
 	}
-	if same, err := x.sameTag(ctx); !same || err != nil {
+	if same, err := x.sameTag(ctx); !same {
 		return own, err
 	}
 	before := x.node
-	if len(raw.parents) > 0 {
-		p, err := x.policyOf(ctx, raw.parents[0])
+	if from := first(raw.parents); from != "" {
+		p, err := x.policyOf(ctx, from)
 		if err != nil && !refused(err) {
 			return nil, err
 		}
@@ -83,7 +83,7 @@ func (x *examination) whenAccepted(ctx context.Context, id gitops.Hash, raw rawC
 // sameTag reports whether the head is shown under the tag that it was accepted
 // under. Another one is signed anew, by somebody who may have been taken out.
 func (x *examination) sameTag(ctx context.Context) (bool, error) {
-	if x.v.cfg.Mode != ModeTag || x.again {
+	if x.v.cfg.Mode != ModeTag {
 		return true, nil
 	}
 	if x.v.cfg.TagOf == nil {
@@ -93,7 +93,7 @@ func (x *examination) sameTag(ctx context.Context) (bool, error) {
 	if gitops.ReasonOf(err) == gitops.Incomplete {
 		return false, nil // it has another name
 	}
-	return tag == x.commit.Tag, err
+	return err == nil && tag == x.commit.Tag, err
 }
 
 // authorisedAt are the commits whose trust file is asked: the parents in

@@ -4,8 +4,11 @@ package verify_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/internal/verify"
@@ -62,14 +65,7 @@ func TestLastWordOfWhoLeaves(t *testing.T) {
 			w := newInband(t)
 			c := w.leaving(mode, w.root)
 			asked := func(changes ...func(*verify.Config)) *verify.Verifier {
-				cfg := w.config()
-				cfg.Mode = mode
-				both(append(changes, acceptedAs(c))...)(&cfg)
-				v, err := verify.New(cfg, w)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return v
+				return w.verifier(t, both(append(changes, acceptedAs(c), func(c *verify.Config) { c.Mode = mode })...))
 			}
 			first, err := asked().Verify(t.Context(), c, "")
 			if err != nil {
@@ -163,17 +159,67 @@ func TestLastWordAboveWhatIsMissing(t *testing.T) {
 	below := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
 	c := w.leaving(verify.ModeHead, below)
 	w.remove(below)
-	cfg := w.config()
-	cfg.Mode = verify.ModeHead
-	v, err := verify.New(cfg, w)
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := w.verifier(t, headMode)
 	if _, err := v.Again(t.Context(), c.Revision); gitops.ReasonOf(err) != gitops.Incomplete {
 		t.Errorf("again: %v", err)
 	}
 	missing, err := v.Missing(t.Context(), c, c.Revision.Hash())
 	if err != nil || len(missing) != 1 || missing[0].ID != below {
 		t.Errorf("missing %v, want %s: %v", missing, below.Short(), err)
+	}
+}
+
+// Who is in the accepted trust file is judged by that, and by no older one: it
+// holds the key as its owner revoked it.
+func TestAcceptedTrustFileGoesBeforeTheOneBelow(t *testing.T) {
+	w := newInband(t)
+	e := newEntity(t, func(*openpgp.Entity) {})
+	with := func(version int) files {
+		text := strings.Replace(w.trust(version, ""), "developer: {principals: [", "developer: {principals: [gus, ", 1)
+		return w.base.with(files{trustYAML: strings.Replace(text, "principals:\n", fmt.Sprintf("principals:\n  gus: {openpgp: [%q]}\n", e.file()), 1)})
+	}
+	below := w.commitOf(nil, with(2), "", w.root)
+	accepted := w.commitOf(e.signWith(e.PrivateKey, true), with(3), w.forMain(), below)
+	revokeKey(e.Entity)
+	revoked := w.commitOf(e.signWith(e.PrivateKey, true), with(3), w.forMain(), below)
+	v := w.verifier(t, headMode)
+	if got, err := v.Again(t.Context(), gitops.NewRevision("main", accepted)); err != nil || got.Signer() != "gus" {
+		t.Errorf("again: by %q: %v", got.Signer(), err)
+	}
+	if _, err := v.Again(t.Context(), gitops.NewRevision("main", revoked)); gitops.ReasonOf(err) != gitops.KeyRevoked {
+		t.Errorf("again, when the key was revoked by its owner: %v", err)
+	}
+	if got, err := v.Verify(t.Context(), onMain(revoked), revoked); got.Valid() || gitops.ReasonOf(err) != gitops.UnknownSigner {
+		t.Errorf("at the next poll, when the key was revoked by its owner: %v", err)
+	}
+}
+
+// Where the journal cannot say which tag was accepted, there is no decision.
+func TestLastWordWhenTheJournalFails(t *testing.T) {
+	w := newInband(t)
+	c := w.leaving(verify.ModeTag, w.root)
+	v := w.verifier(t, both(tagMode, func(cfg *verify.Config) {
+		cfg.TagOf = func(context.Context, gitops.Revision) (gitops.Hash, error) {
+			return c.Tag, &gitops.Error{Reason: gitops.JournalFailed, Message: "disk"}
+		}
+	}))
+	if _, err := v.Verify(t.Context(), c, c.Revision.Hash()); gitops.ReasonOf(err) != gitops.JournalFailed {
+		t.Errorf("at the next poll: %v", err)
+	}
+}
+
+// A store that cannot read has decided nothing about who left.
+func TestReadsThatFailForTheLastWord(t *testing.T) {
+	for _, mode := range []string{verify.ModeHead, verify.ModeTag} {
+		w := newInband(t)
+		c := w.leaving(mode, w.root)
+		cfg := w.config()
+		cfg.Mode = mode
+		acceptedAs(c)(&cfg)
+		for name, ask := range questions(offer{commit: c, accepted: c.Revision.Hash()}) {
+			t.Run(mode+", "+name, func(t *testing.T) {
+				failEachRead(t, w, cfg, 5, func(v *verify.Verifier) (bool, error) { return ask(t.Context(), v) })
+			})
+		}
 	}
 }
