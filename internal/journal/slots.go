@@ -29,8 +29,10 @@ const (
 	// damaged one, and trust for lost, so none is written.
 	maxSlot = 8 << 20
 	// slotRoom is left free by lists of revoked keys. Such a list may come as
-	// large as its roots like; what is accepted next must fit beside it.
-	slotRoom = 256 << 10
+	// large as its roots like. What is accepted next must fit beside it, and so
+	// must a heartbeat with its statement, an object of up to 1 MiB, in base64:
+	// else whoever stole a heartbeat's key could keep a node from learning.
+	slotRoom = 2 << 20
 )
 
 var slotNames = [2]string{"trust.0", "trust.1"}

@@ -86,7 +86,7 @@ func TestRevokedKeysThatDoNotFitAreRefused(t *testing.T) {
 	refusedWhole(t, dir, j, func() error { return revoke(t, j, journal.MaxSlot-journal.SlotRoom+1) })
 	dir, j = filled(t)
 	// Everything else that trust moves by has room left.
-	check(t, j.Learn(t.Context(), "fleet", gitops.Learned{Floor: time.Unix(1_760_000_000, 0), Heartbeat: &gitops.Heartbeat{Sequence: 4}}))
+	check(t, j.Learn(t.Context(), "fleet", gitops.Learned{Floor: time.Unix(1_760_000_000, 0), Heartbeat: &gitops.Heartbeat{Sequence: 4, Statement: make([]byte, 1<<20)}}))
 	check(t, j.Accept(t.Context(), "fleet", gitops.At{Revision: revision("a"), Signer: "ada"}, false))
 	was := state(t, j)
 	check(t, j.Close())
