@@ -28,9 +28,11 @@ func (v *Verifier) history(ctx context.Context, head, accepted gitops.Hash, seal
 		return nil, nil
 	}
 	h, err := walk(ctx, v.objects, head, bounds, v.cfg.MaxCommits)
-	if gitops.ReasonOf(err) == gitops.TooManyCommits && accepted != "" {
+	if gitops.ReasonOf(err) == gitops.TooManyCommits {
 		// Dates that lie can make the walk run past the accepted commit.
-		if back, backErr := v.isAncestor(ctx, head, accepted); backErr == nil && back {
+		if back, backErr := v.behind(ctx, head, accepted); backErr != nil {
+			return nil, backErr
+		} else if back {
 			return nil, rolledBack(head, accepted)
 		}
 	}
@@ -43,14 +45,11 @@ func (x *examination) descends(ctx context.Context) error {
 	if x.history == nil {
 		return nil
 	}
-	if x.unjudged != nil && x.history.reached(x.accepted) {
-		return x.unjudged
-	}
 	start := x.v.start
 	if x.accepted != "" && !x.history.reached(x.accepted) {
 		err := x.leftBehind(ctx)
 		waived, waiveErr := x.waived(ctx, err)
-		if waiveErr != nil || err != nil && !waived {
+		if err != nil && !waived {
 			return errors.Join(waiveErr, err)
 		}
 		if waived { // nothing is known of where it comes from
@@ -84,7 +83,7 @@ func (x *examination) notDescendant(ctx context.Context) error {
 // head was found to descend from.
 func (x *examination) below(ctx context.Context, id gitops.Hash, bounds []gitops.Hash) (bool, error) {
 	for _, bound := range bounds {
-		if bound == "" || !x.history.reached(bound) {
+		if !x.history.reached(bound) {
 			continue
 		}
 		if ok, err := x.v.isAncestor(ctx, id, bound); err != nil || ok {
@@ -105,11 +104,9 @@ func (x *examination) leftBehind(ctx context.Context) error {
 	if err := x.grammar(ctx); err != nil {
 		return err
 	}
-	back, err := x.v.isAncestor(ctx, x.head(), x.accepted)
-	if err != nil && !refused(err) && !lost(err) {
+	if back, err := x.v.behind(ctx, x.head(), x.accepted); err != nil {
 		return err
-	}
-	if err == nil && back {
+	} else if back {
 		return rolledBack(x.head(), x.accepted)
 	}
 	return blame(refusal(gitops.Fork, "revert by a new commit on top of it; history must not be rewritten",
@@ -125,7 +122,7 @@ func (x *examination) stands(ctx context.Context) error {
 		return nil
 	}
 	for _, s := range x.sealed {
-		if ok, err := x.v.isAncestor(ctx, x.accepted, s); ok || err != nil && !lost(err) {
+		if ok, err := x.v.behind(ctx, x.accepted, s); ok || err != nil {
 			return err
 		}
 	}
@@ -134,13 +131,10 @@ func (x *examination) stands(ctx context.Context) error {
 			return nil
 		}
 		raw, err := parseIn(ctx, x.objects, x.accepted)
-		switch {
-		case refused(err):
+		if refused(err) {
 			return nil // it was let through before; ancestry will tell
-		case lost(err):
-			x.unjudged = err
-			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		under, err := x.authorities(ctx, x.accepted, raw)
@@ -200,6 +194,16 @@ func (v *Verifier) isAncestor(ctx context.Context, a, b gitops.Hash) (bool, erro
 		return false, err
 	}
 	return h.reached(a), nil
+}
+
+// behind is isAncestor as far as what is here can tell: behind a hole nothing is
+// known to lie.
+func (v *Verifier) behind(ctx context.Context, a, b gitops.Hash) (bool, error) {
+	ok, err := v.isAncestor(ctx, a, b)
+	if lost(err) || refused(err) {
+		return false, nil
+	}
+	return ok, err
 }
 
 // grammar checks the form of what is new before its ancestry is blamed: a

@@ -4,6 +4,7 @@ package verify
 
 import (
 	"context"
+	"slices"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -23,6 +24,9 @@ type arrivals struct {
 
 // isNew reports whether a commit is among the new ones.
 func (a *arrivals) isNew(id gitops.Hash) bool {
+	if a == nil { // where only heads are judged
+		return false
+	}
 	_, ok := a.index[id]
 	return ok
 }
@@ -48,12 +52,6 @@ func (x *examination) enter(ctx context.Context) error {
 		return nil
 	}
 	a := &arrivals{index: map[gitops.Hash]int{}, beside: map[gitops.Hash]bool{}, mainline: map[gitops.Hash]bool{}}
-	if a.top = x.accepted; a.top == "" {
-		a.top = x.v.start
-	}
-	if !x.history.reached(a.top) {
-		a.top = ""
-	}
 	order := x.history.commits()
 	words := (len(order) + 63) / 64
 	for i, id := range order {
@@ -64,48 +62,59 @@ func (x *examination) enter(ctx context.Context) error {
 		a.index[id] = i
 		a.below = append(a.below, make([]uint64, words))
 		a.below[i][i/64] |= 1 << (i % 64)
-		descends := false
 		for _, parent := range parents {
-			j, ok := a.index[parent]
-			if !ok {
-				above, err := x.above(ctx, a.top, parent)
-				if err != nil {
-					return err
-				}
-				descends = descends || above
+			if !a.isNew(parent) {
 				continue
 			}
-			descends = descends || !a.beside[parent]
-			for w, bits := range a.below[j] {
+			for w, bits := range a.below[a.index[parent]] {
 				a.below[i][w] |= bits
 			}
-		}
-		if a.top != "" && !descends {
-			a.beside[id] = true
 		}
 	}
 	for id := x.head(); a.isNew(id); id = first(x.history.nodes[id].parents) {
 		a.mainline[id] = true
 	}
 	x.arrivals = a
+	return x.besides(ctx, a, order)
+}
+
+// besides finds the new commits that do not descend from what was accepted, or
+// from where trust begins. Where the head does not, none has to.
+func (x *examination) besides(ctx context.Context, a *arrivals, order []gitops.Hash) error {
+	if a.top = x.accepted; a.top == "" {
+		a.top = x.v.start
+	}
+	if !x.history.reached(a.top) {
+		return nil
+	}
+	for _, id := range order {
+		descends := false
+		for _, parent := range x.history.nodes[id].parents {
+			above := !a.beside[parent]
+			if !a.isNew(parent) {
+				var err error
+				if above, err = x.above(ctx, a.top, parent); err != nil {
+					return err
+				}
+			}
+			descends = descends || above
+		}
+		if !descends {
+			a.beside[id] = true
+		}
+	}
 	return nil
 }
 
 // above reports whether a commit that is not new is the top, or sealed above it.
 func (x *examination) above(ctx context.Context, top, id gitops.Hash) (bool, error) {
-	if id == top || top == "" {
-		return id == top, nil
+	if id == top {
+		return true, nil
 	}
-	for _, s := range x.sealed {
-		if s == id {
-			ok, err := x.v.isAncestor(ctx, top, id)
-			if lost(err) || refused(err) {
-				err = nil
-			}
-			return ok, err
-		}
+	if !slices.Contains(x.sealed, id) {
+		return false, nil
 	}
-	return false, nil
+	return x.v.behind(ctx, top, id)
 }
 
 // contains reports whether a commit is another or a new ancestor of it.
@@ -120,17 +129,14 @@ func (a *arrivals) contains(in gitops.Hash, i int) bool {
 // asked for at once.
 func (x *examination) brought(ctx context.Context, id gitops.Hash, into func(gitops.Hash) error) error {
 	a := x.arrivals
-	if a == nil {
+	if !a.isNew(id) {
 		return nil
 	}
-	i, ok := a.index[id]
-	if !ok {
-		return nil
-	}
+	i := a.index[id]
 	var errs []error
 	for at := range a.merges {
 		m := &a.merges[at]
-		if m.id == id || !a.contains(m.id, i) {
+		if !a.contains(m.id, i) {
 			continue
 		}
 		if !a.contains(m.parents[0], i) {

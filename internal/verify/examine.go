@@ -32,8 +32,6 @@ type examination struct {
 	// unread is why something that may revoke a key could not be read. It may be
 	// there a moment later: what was judged without it is not let through.
 	unread error
-	// unjudged is why it is not known whether the accepted commit still stands.
-	unjudged error
 
 	node       *policy // the node's own files
 	revoked    revocations

@@ -92,10 +92,7 @@ func (h *history) step(ctx context.Context) error {
 		mark = old
 	}
 	for _, parent := range n.parents {
-		if !parent.Valid() {
-			if mark == old {
-				continue
-			}
+		if mark == fresh && !parent.Valid() {
 			return blame(refusal(gitops.MalformedCommit, "", "commit %s is malformed: parent %s is not an object id",
 				n.id.Short(), quoted(string(parent))), n.id)
 		}
@@ -193,9 +190,9 @@ func (h *history) commits() []gitops.Hash {
 		}
 		id := top.n.parents[top.next]
 		top.next++
-		if parent := h.nodes[id]; parent != nil && parent.side == fresh && !seen[id] {
+		if h.isFresh(id) && !seen[id] {
 			seen[id] = true
-			stack = append(stack, frame{n: parent})
+			stack = append(stack, frame{n: h.nodes[id]})
 		}
 	}
 	return out
@@ -213,10 +210,7 @@ type queue []entry
 
 func (q queue) Len() int { return len(q) }
 func (q queue) Less(i, j int) bool {
-	if q[i].when != q[j].when {
-		return q[i].when > q[j].when
-	}
-	return q[i].old && !q[j].old
+	return q[i].when > q[j].when || q[i].when == q[j].when && q[i].old
 }
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q *queue) Push(x any)   { *q = append(*q, x.(entry)) }

@@ -270,6 +270,16 @@ func TestOlderHeadIsARollbackHoweverItIsDated(t *testing.T) {
 	if _, err := v.Verify(t.Context(), onMain(ahead), accepted); gitops.ReasonOf(err) != gitops.TooManyCommits {
 		t.Errorf("head too far ahead: %v", err)
 	}
+	// Which of them it is, is no guess.
+	for want, head := range map[gitops.Reason]gitops.Hash{gitops.RolledBack: tip, gitops.TooManyCommits: ahead} {
+		failEachRead(t, m, cfg, 5, func(v *verify.Verifier) (bool, error) {
+			got, err := v.Verify(t.Context(), onMain(head), accepted)
+			if gitops.ReasonOf(err) == want {
+				err = nil
+			}
+			return got.Valid(), err
+		})
+	}
 }
 
 // However long the history below what is accepted, and however it is dated,
@@ -295,6 +305,11 @@ func TestHistoryBelowIsReadWithinBounds(t *testing.T) {
 	if reads > 60 {
 		t.Errorf("%d commits were read for one that is new", reads)
 	}
+	// What is new is judged all the same, whatever its date.
+	unsigned := m.commit(nil, 1, tip)
+	if _, err := v.Verify(t.Context(), onMain(m.commit(w.ann.sign, 1, head, unsigned)), head); gitops.ReasonOf(err) != gitops.Unsigned {
+		t.Errorf("an unsigned branch dated before all others: %v", err)
+	}
 }
 
 // What lies below is not judged: not even its form.
@@ -305,7 +320,7 @@ func TestMalformedHistoryBelowIsNotJudged(t *testing.T) {
 	main, side := m.commit(nil, 2, ancient), m.commit(w.ann.sign, 3, ancient)
 	cfg := w.config()
 	cfg.Introduction = string(main)
-	v, err := verify.New(cfg, asked{m, t})
+	v, err := verify.New(cfg, m)
 	if err != nil {
 		t.Fatal(err)
 	}

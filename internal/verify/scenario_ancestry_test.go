@@ -189,19 +189,6 @@ func TestGoingBackIsNoGuess(t *testing.T) {
 	}
 }
 
-// asked is a store that no commit may send anywhere: what is no id is not asked for.
-type asked struct {
-	memory
-	t *testing.T
-}
-
-func (a asked) Object(ctx context.Context, id gitops.Hash) (gitops.ObjectKind, []byte, error) {
-	if !id.Valid() {
-		a.t.Errorf("%q was asked for", id)
-	}
-	return a.memory.Object(ctx, id)
-}
-
 // A commit that is missing above what two lines have in common may hide what that
 // is; below, nothing is asked of it, nor of one that is malformed.
 func TestMergeBasesOfWhatIsMissing(t *testing.T) {
@@ -211,7 +198,7 @@ func TestMergeBasesOfWhatIsMissing(t *testing.T) {
 	ours := m.commit(nil, 3, root)
 	theirs := m.commit(nil, 4, root)
 	a, b := m.commit(nil, 5, ours), m.commit(nil, 6, theirs)
-	find := func(ctx context.Context) ([]gitops.Hash, error) { return verify.MergeBases(ctx, asked{m, t}, a, b) }
+	find := func(ctx context.Context) ([]gitops.Hash, error) { return verify.MergeBases(ctx, m, a, b) }
 	for _, lost := range []gitops.Hash{"", bottom} {
 		delete(m, lost)
 		if got, err := find(t.Context()); err != nil || !slices.Equal(got, []gitops.Hash{root}) {
@@ -239,7 +226,7 @@ func TestMergeBasesAboveAParentThatIsNone(t *testing.T) {
 	m := memory{}
 	root := m.commit(nil, 2, m.commit(nil, 3, "what"))
 	a, b := m.commit(nil, 5, m.commit(nil, 0, root)), m.commit(nil, 6, root)
-	got, err := verify.MergeBases(t.Context(), asked{m, t}, a, b)
+	got, err := verify.MergeBases(t.Context(), m, a, b)
 	if err != nil || !slices.Equal(got, []gitops.Hash{root}) {
 		t.Errorf("merge bases: %v, %v", got, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 	"github.com/edgeagent/edgeagent/internal/verify"
@@ -121,16 +120,23 @@ func TestAgainAsksForTagsInModeTagOnly(t *testing.T) {
 	}
 }
 
-// Where nothing is checked, statements are not read: one that cannot be listed
-// stops nobody.
-func TestModeNoneReadsNoStatements(t *testing.T) {
+// Where nothing is checked, neither statements nor trust files are read: one that
+// cannot be stops nobody, and no floor holds a node back.
+func TestModeNoneReadsNothingSigned(t *testing.T) {
 	w := newInband(t)
 	v := w.verifier(t, func(c *verify.Config) {
 		c.Mode, c.Insecure = verify.ModeNone, true
 		c.Carried = func(context.Context) (map[string]gitops.Hash, error) { return nil, errors.New("lost") }
 	})
-	if got, err := v.Verify(t.Context(), onMain(w.root), ""); err != nil || !got.Valid() {
-		t.Errorf("Verify: %v", err)
+	malformed := w.commitOf(nil, w.base.with(files{trustYAML: "nonsense: true\n"}), "", w.root)
+	floor := w.commitOf(nil, w.base.with(files{trustYAML: w.trust(2, "rollbackFloor: "+string(malformed)+"\n")}), "", malformed)
+	for name, accepted := range map[string]gitops.Hash{"at first": "", "on top of a malformed trust file": malformed} {
+		if got, err := v.Verify(t.Context(), onMain(floor), accepted); err != nil || !got.Valid() {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := v.MayReturn(t.Context(), w.root, floor); err != nil {
+		t.Errorf("below a floor that nobody signed: %v", err)
 	}
 }
 
@@ -158,96 +164,6 @@ func TestPinnedFirstHeadIsNotJudgedByWhatLiesBelow(t *testing.T) {
 	if got, err := v.Verify(t.Context(), onMain(next), head); got.Valid() || gitops.ReasonOf(err) != gitops.UnknownSigner {
 		t.Errorf("a commit on top by somebody whom only the file below names: %v", err)
 	}
-}
-
-// changed is a commit and what it holds.
-type changed struct {
-	id   gitops.Hash
-	tree files
-}
-
-// leavesAndComesBack are two versions of the trust file after the first: one in
-// which a developer is not, and one in which they are again.
-func (w *inband) leavesAndComesBack(name string) (left, back changed) {
-	left.tree = w.base.with(files{trustYAML: w.without(2, name)})
-	left.id = w.commitOf(w.keys["alice"].sign, left.tree, "", w.root)
-	back.tree = w.base.with(files{trustYAML: w.trust(3, "")})
-	back.id = w.commitOf(w.keys["alice"].sign, back.tree, "", left.id)
-	w.approve("bob", left.id, w.root)
-	w.approve("bob", back.id, left.id)
-	return left, back
-}
-
-func TestGuardsOfTheHistory(t *testing.T) {
-	runRules(t, []rule{
-		{"expired key, by a clock that was set back below a time that the roots signed", gitops.KeyExpired, func(w *inband, broken bool) offer {
-			old := time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC)
-			head := w.commit(w.gone.sign, w.world.root)
-			return offer{commit: onMain(head), blamed: head, config: both(clockAt(old), remembers(verify.Remembered{Floor: either(broken, now, old)}),
-				func(c *verify.Config) { c.Introduction = string(w.world.root) })}
-		}},
-		{"forge merges on the main line into what nobody released", gitops.NotApproved, func(w *inband, broken bool) offer {
-			// The same merge on a branch is no release to main: who merges the
-			// branch answers for it.
-			one := w.commitOf(w.keys["erin"].sign, w.base.with(files{"apps/one.yaml": "1\n"}), "", w.root)
-			two := w.commitOf(w.keys["erin"].sign, w.base.with(files{"apps/two.yaml": "2\n"}), "", w.root)
-			w.approve("dan", two, w.root)
-			joined := w.base.with(files{"apps/one.yaml": "1\n", "apps/two.yaml": "2\n"})
-			byForge := w.commitOf(w.keys["forge"].sign, joined, "", one, two)
-			main := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
-			parents := either(broken, []gitops.Hash{byForge, main}, []gitops.Hash{main, byForge})
-			head := w.commitOf(w.keys["dan"].sign, joined, w.forMain(), parents...)
-			return offer{commit: onMain(head), blamed: byForge}
-		}},
-		{"line of its own with a trust file that the node's roots signed, as the first parent", gitops.UnknownSigner, func(w *inband, broken bool) offer {
-			w.base = w.base.with(files{"rbac/admin.yaml": ""})
-			w.root = w.commitOf(nil, w.base, "")
-			w.keys["ann"] = w.ann
-			text := strings.Replace(w.trust(9, ""), "[alice, bob, carol], threshold: 2", "[ann], threshold: 1", 1)
-			own := files{"apps/alien.yaml": "x\n"}
-			if broken {
-				own[trustYAML] = strings.Replace(text, "approvals: 2", "approvals: 1", 1)
-			}
-			alien := w.commitOf(either(broken, w.ann, w.keys["dan"]).sign, own, "")
-			line := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
-			head := w.commitOf(w.keys["dan"].sign, w.base.with(own), w.forMain(), alien, line)
-			return offer{commit: onMain(head), blamed: alien, config: func(c *verify.Config) {
-				c.AllowedSigners = w.file("all", "ann@example.com "+w.ann.line()+"\ndan@example.com "+w.keys["dan"].line()+"\n")
-				c.Roots, c.RootThreshold = w.file("node-roots", "ann@example.com "+w.ann.line()+"\n"), 1
-			}}
-		}},
-		{"commit by somebody whom only the trust file below names, and it is not there yet", gitops.UnknownSigner, func(w *inband, broken bool) offer {
-			// What is new is judged by what is new: not by the accepted trust file.
-			start, back := w.leavesAndComesBack("erin")
-			head := w.commitOf(w.keys["erin"].sign, back.tree, w.forMain(), either(broken, start.id, back.id))
-			return offer{commit: onMain(head), accepted: start.id, blamed: head}
-		}},
-		{"old commit merged in, whose trust file does not name who merges", gitops.UnknownSigner, func(w *inband, broken bool) offer {
-			start, back := w.leavesAndComesBack("erin")
-			head := w.commitOf(w.keys["erin"].sign, back.tree, w.forMain(), back.id, either(broken, start.id, w.root))
-			return offer{commit: onMain(head), accepted: start.id, blamed: head}
-		}},
-		{"unsigned commit below one whose trust file does not parse", gitops.Unsigned, func(w *inband, broken bool) offer {
-			bad := w.commitOf(either(broken, nil, sign(w.keys["dan"].sign)), w.base, "", w.root)
-			next := w.base
-			if broken {
-				next = w.base.with(files{trustYAML: "nonsense: true\n"})
-			}
-			second := w.commitOf(w.keys["dan"].sign, next, "", bad)
-			head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), second)
-			return offer{commit: onMain(head), blamed: bad}
-		}},
-		{"more accepted commits by a stolen key than may be looked at", gitops.KeyRevoked, func(w *inband, broken bool) offer {
-			var line []gitops.Hash
-			for parent := w.root; len(line) < 4; parent = line[len(line)-1] {
-				line = append(line, w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), parent))
-			}
-			if broken {
-				w.revoke(w.keys["dan"].fingerprint(), "alice", "bob")
-			}
-			return offer{commit: onMain(line[3]), accepted: line[3], blamed: line[2], config: func(c *verify.Config) { c.MaxCommits = 2 }}
-		}},
-	})
 }
 
 // Mode head does not look at commits in between: not at the line either that a
@@ -312,23 +228,5 @@ func TestMergeBasesAreFoundOnce(t *testing.T) {
 	}
 	if one, three := reads("apps/"), reads("apps/", "clusters/", "more/"); one != three {
 		t.Errorf("%d commits are read where one path is protected, %d where three are", one, three)
-	}
-}
-
-// What lies below a seal need not be here, when a branch that left there is merged
-// in: whether it also comes after what was accepted is then not asked.
-func TestSealWithNothingBelow(t *testing.T) {
-	w := newInband(t)
-	hole := w.commitOf(nil, w.base, "")
-	sealed := w.commitOf(nil, w.base, "", hole)
-	w.root = w.commitOf(nil, w.base, "", sealed)
-	w.seal(sealed, now, "alice", "bob")
-	side := w.commitOf(w.keys["erin"].sign, w.base, "", sealed)
-	head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root, side)
-	w.remove(hole)
-	for name, accepted := range map[string]gitops.Hash{"at first": "", "later": w.root} {
-		if got, err := w.verifier(t, nil).Verify(t.Context(), onMain(head), accepted); err != nil || !got.Valid() {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
