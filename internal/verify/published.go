@@ -237,14 +237,11 @@ func (x *examination) beat(s statement) (*gitops.Heartbeat, bool) {
 // that shows nothing new. That a key expired since takes nothing back, nor does
 // what a head revokes that nobody judged yet.
 func (x *examination) isVoid(h gitops.Heartbeat, another bool, p *policy, roles []string) bool {
-	s, err := parseStatement(HeartbeatRef(x.commit.FullRef), h.Statement)
-	if err != nil {
-		return another
-	}
+	s, _ := parseStatement(HeartbeatRef(x.commit.FullRef), h.Statement) // what is none is signed by nobody
 	at := x.at
 	at.again = true
 	known := slices.DeleteFunc(slices.Clone(x.revoked), func(list revokedKeys) bool { return list.offered })
-	_, err = p.check(s.signed(), at, known, roles...)
+	_, err := p.check(s.signed(), at, known, roles...)
 	return gitops.ReasonOf(err) == gitops.KeyRevoked || another && refused(err)
 }
 

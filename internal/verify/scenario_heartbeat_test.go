@@ -118,15 +118,31 @@ func TestRememberedHeartbeatsWithoutTheirSignature(t *testing.T) {
 
 // A heartbeat is kept with its signature, and so has to be short.
 func TestLongHeartbeats(t *testing.T) {
+	const most = 32 << 10
 	ref := verify.HeartbeatRef(mainRef)
-	for size, counts := range map[int]bool{31 << 10: true, 33 << 10: false} {
+	for over := range 2 {
 		w := newInband(t)
 		head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
-		text := fmt.Sprintf("object %s\ntype commit\ntag %s\ntagger %s <a@example.com> %d +0000\n\n%s", head, strings.TrimPrefix(ref, "refs/"),
-			strings.Repeat("A", size), epoch, verify.HeartbeatMessage(w.root, mainRef, head, 7, now))
-		w.refs[ref] = w.put(gitops.TagObject, []byte(text+w.keys["dan"].sign([]byte(text))))
-		if got := w.published(t, onMain(head), head, nil).Heartbeat; (got != nil) != counts {
-			t.Errorf("with a name of %d bytes: %v, want one: %v", size, got != nil, counts)
+		tag := func(size int) string {
+			text := fmt.Sprintf("object %s\ntype commit\ntag %s\ntagger %s <a@example.com> %d +0000\n\n%s", head, strings.TrimPrefix(ref, "refs/"),
+				strings.Repeat("A", size), epoch, verify.HeartbeatMessage(w.root, mainRef, head, 7, now))
+			return text + w.keys["dan"].sign([]byte(text))
 		}
+		long := tag(1 + most - len(tag(1)) + over)
+		w.refs[ref] = w.put(gitops.TagObject, []byte(long))
+		got := w.published(t, onMain(head), head, nil).Heartbeat
+		if (got != nil) != (len(long) <= most) || got != nil && string(got.Statement) != long {
+			t.Errorf("of %d bytes: %v, want one: %v", len(long), got != nil, len(long) <= most)
+		}
+	}
+}
+
+// Whose heartbeats count is not known while the accepted trust file is not.
+func TestHeartbeatsUnderATrustFileThatCannotBeRead(t *testing.T) {
+	w := newInband(t)
+	head := w.commitOf(w.keys["dan"].sign, w.base.with(files{trustYAML: "nothing"}), w.forMain(), w.root)
+	w.beat("dan", head, 7)
+	if got, err := w.verifier(t, nil).Published(t.Context(), onMain(head), head); gitops.ReasonOf(err) != gitops.TrustFileRefused || got.Heartbeat != nil {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -24,13 +24,13 @@ func (x *examination) waived(ctx context.Context, err error) (bool, error) {
 		return false, nil
 	}
 	w, waiveErr := x.v.cfg.Waived(ctx)
-	return waiveErr == nil && w.To == x.head() && w.From == x.from, waiveErr
+	return w.To == x.head() && w.From == x.from, waiveErr
 }
 
 // fromStart refuses a head of another repository. A head that descends from what
 // was accepted needs no such look; one that root let through does.
 func (x *examination) fromStart(ctx context.Context) error {
-	if x.v.start == "" || x.history.reached(x.v.start) {
+	if x.v.start == "" {
 		return nil
 	}
 	if ok, err := x.v.isAncestor(ctx, x.v.start, x.head()); ok || err != nil {
