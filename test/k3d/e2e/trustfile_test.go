@@ -122,8 +122,12 @@ func unapprovedRBAC(s *scene) {
 	s.stop()
 	s.start()
 	c.notTaken(head, head, gitops.NotApproved)
-	c.approve(head, c.alice)
-	s.ready(head)
+	// A root who signs on top of it does not stand for it.
+	s.write("app/more.yaml", join(configMap(s.ns, "more", "2"), role(s.ns, "reader")))
+	onTop := c.released(c.alice, "another value")
+	c.notTaken(onTop, head, gitops.NotApproved)
+	c.approve(head, c.bob)
+	s.ready(onTop)
 	if !s.has("more") {
 		s.t.Error("the approved revision is not there")
 	}
