@@ -255,6 +255,14 @@ func TestMissingCommitsAreIncomplete(t *testing.T) {
 			}
 		})
 	}
+	t.Run("on the way from the introduction to what is accepted", func(t *testing.T) {
+		w := newWorld(t)
+		line := w.chain(4, w.ann.sign, w.root)
+		w.remove(line[0])
+		if _, err := w.verifier(nil).Verify(t.Context(), onMain(line[3]), line[2]); gitops.ReasonOf(err) != gitops.Incomplete {
+			t.Errorf("Verify: %v", err)
+		}
+	})
 	t.Run("below what is accepted nothing is needed", func(t *testing.T) {
 		w := newWorld(t)
 		line := w.chain(3, w.ann.sign, w.root)

@@ -302,7 +302,7 @@ func TestHistoryBelowIsReadWithinBounds(t *testing.T) {
 	if _, err := v.Verify(t.Context(), onMain(head), ""); err != nil {
 		t.Fatal(err)
 	}
-	if reads > 60 {
+	if reads > 56 { // five times ten below, and six that are read whatever lies there
 		t.Errorf("%d commits were read for one that is new", reads)
 	}
 	// What is new is judged all the same, whatever its date.

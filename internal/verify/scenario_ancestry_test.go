@@ -199,6 +199,16 @@ func TestMergeBasesOfWhatIsMissing(t *testing.T) {
 	theirs := m.commit(nil, 4, root)
 	a, b := m.commit(nil, 5, ours), m.commit(nil, 6, theirs)
 	find := func(ctx context.Context) ([]gitops.Hash, error) { return verify.MergeBases(ctx, m, a, b) }
+	for n := 1; ; n++ {
+		store := &failing{Objects: m, nth: n, err: func() error { return errors.New("disk") }}
+		got, err := verify.MergeBases(t.Context(), store, a, b)
+		if store.last == "" {
+			break
+		}
+		if gitops.ReasonOf(err) != gitops.StoreFailed || got != nil {
+			t.Errorf("read %d of %s fails: %v, %v", n, store.last.Short(), got, err)
+		}
+	}
 	for _, lost := range []gitops.Hash{"", bottom} {
 		delete(m, lost)
 		if got, err := find(t.Context()); err != nil || !slices.Equal(got, []gitops.Hash{root}) {

@@ -151,6 +151,33 @@ func TestGuardsOfTheHistory(t *testing.T) {
 			head := w.commitOf(w.keys["dan"].sign, back, w.forMain(), next, side)
 			return offer{commit: onMain(head), accepted: w.root, blamed: side}
 		}},
+		{"fork that left longer ago than is walked", gitops.Fork, func(w *inband, broken bool) offer {
+			accepted := w.root
+			for range 25 {
+				accepted = w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), accepted)
+			}
+			head := w.commitOf(w.keys["erin"].sign, w.base, w.forMain(), w.root)
+			return offer{commit: onMain(head), accepted: accepted, blamed: head,
+				config: both(waive(accepted, either(broken, accepted, head)), func(c *verify.Config) { c.MaxCommits = 1 })}
+		}},
+		{"accepted commit without a parent, by a key that is revoked now", gitops.KeyRevoked, func(w *inband, broken bool) offer {
+			head := w.commit(either(broken, w.taken.sign, w.ann.sign))
+			return offer{commit: onMain(head), accepted: head, blamed: head, config: func(c *verify.Config) { c.Introduction = verify.FirstSeen }}
+		}},
+		{"branch beside an accepted commit by a stolen key, which the roots sealed", gitops.UnknownSigner, func(w *inband, broken bool) offer {
+			// The seal keeps it as the ground to stand on, and so its trust file.
+			tree := w.base.with(files{trustYAML: w.without(2, "erin")})
+			left := w.commitOf(w.keys["alice"].sign, tree, "", w.root)
+			accepted := w.commitOf(w.keys["bob"].sign, tree, "", left)
+			back := w.base.with(files{trustYAML: w.trust(3, "")})
+			next := w.commitOf(w.keys["alice"].sign, back, "", accepted)
+			w.approve("carol", next, accepted)
+			w.seal(accepted, now, "alice", "carol")
+			w.revoke(w.keys["bob"].fingerprint(), "alice", "carol")
+			side := w.commitOf(w.keys[either(broken, "erin", "dan")].sign, w.base, "", w.root)
+			head := w.commitOf(w.keys["dan"].sign, back, w.forMain(), next, side)
+			return offer{commit: onMain(head), accepted: accepted, blamed: side}
+		}},
 	})
 }
 

@@ -68,6 +68,7 @@ func TestRollbackFloorHoldsBackOlderTargets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	malformed := w.commitOf(w.keys["dan"].sign, w.base.with(files{trustYAML: "nonsense: true\n"}), "", head)
 	for name, c := range map[string]struct {
 		to, accepted gitops.Hash
 		reason       gitops.Reason
@@ -77,6 +78,7 @@ func TestRollbackFloorHoldsBackOlderTargets(t *testing.T) {
 		"above it":              {newer, head, ""},
 		"no floor was accepted": {old, newer, ""},
 		"nothing was accepted":  {old, "", ""},
+		"no floor can be read":  {newer, malformed, gitops.TrustFileRefused},
 	} {
 		if got := gitops.ReasonOf(v.MayReturn(t.Context(), c.to, c.accepted)); got != c.reason {
 			t.Errorf("%s: %q, want %q", name, got, c.reason)
