@@ -49,7 +49,7 @@ func (x *examination) descends(ctx context.Context) error {
 	if x.accepted != "" && !x.history.reached(x.accepted) {
 		err := x.leftBehind(ctx)
 		waived, waiveErr := x.waived(ctx, err)
-		if err != nil && !waived {
+		if waiveErr != nil || err != nil && !waived {
 			return errors.Join(waiveErr, err)
 		}
 		if waived { // nothing is known of where it comes from
