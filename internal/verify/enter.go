@@ -45,13 +45,14 @@ type merge struct {
 	err   error
 }
 
-// enter finds out which new commits came in by which merges. Its cost is bounded
-// by the number of new commits, whatever their shape: nothing is judged yet.
-func (x *examination) enter(ctx context.Context) error {
+// enter finds out which new commits came in by which merges, into the line that
+// begins at top. Its cost is bounded by the number of new commits, whatever their
+// shape: nothing is judged yet.
+func (x *examination) enter(ctx context.Context, top gitops.Hash) error {
 	if x.history == nil || x.v.cfg.Mode != ModeHistory {
 		return nil
 	}
-	a := &arrivals{index: map[gitops.Hash]int{}, beside: map[gitops.Hash]bool{}, mainline: map[gitops.Hash]bool{}}
+	a := &arrivals{top: top, index: map[gitops.Hash]int{}, beside: map[gitops.Hash]bool{}, mainline: map[gitops.Hash]bool{}}
 	order := x.history.commits()
 	words := (len(order) + 63) / 64
 	for i, id := range order {
@@ -81,9 +82,6 @@ func (x *examination) enter(ctx context.Context) error {
 // besides finds the new commits that do not descend from what was accepted, or
 // from where trust begins. Where the head does not, none has to.
 func (x *examination) besides(ctx context.Context, a *arrivals, order []gitops.Hash) error {
-	if a.top = x.accepted; a.top == "" {
-		a.top = x.v.start
-	}
 	if !x.history.reached(a.top) {
 		return nil
 	}

@@ -64,7 +64,11 @@ func (v *Verifier) examine(ctx context.Context, c gitops.Commit, accepted gitops
 	if x.history, err = v.history(ctx, x.head(), x.accepted, x.sealed); err != nil {
 		return nil, err
 	}
-	return x, x.enter(ctx)
+	top := x.accepted
+	if top == "" {
+		top = v.start
+	}
+	return x, x.enter(ctx, top)
 }
 
 // begin gathers what is known before anything of the head is looked at.

@@ -20,9 +20,6 @@ func (x *examination) release(ctx context.Context, head judgement) (Commit, erro
 		return Commit{}, blame(refusal(gitops.TrustRollback, "bring the newer trust file back",
 			"commit %s has version %d of the trust file, this node has accepted version %d", x.head().Short(), out.trustVersion, x.remembered.TrustVersion), x.head())
 	}
-	if x.head() == x.v.start || x.v.cfg.Mode == ModeNone {
-		return out, nil
-	}
 	out.binding, err = x.binds(ctx, head.raw, head.signer, head.under)
 	return out, blame(err, x.head())
 }

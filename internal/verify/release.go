@@ -62,27 +62,30 @@ func (v *Verifier) Release(ctx context.Context, p Plan) (missing []gitops.Missin
 }
 
 func (x *examination) mayDo(ctx context.Context, p Plan) error {
-	for _, since := range []gitops.Hash{p.Since, ""} {
-		steps, err := x.steps(ctx, since)
+	if p.Since != "" {
+		w, err := x.wayFrom(ctx, p, p.Since)
 		if err != nil {
 			return err
 		}
-		w := &way{x: x, plan: p, steps: steps, contents: map[int]Content{}, guards: map[asked]guard{}}
-		if steps[0].id != since || since == "" {
-			return w.released(ctx)
-		}
-		// The node runs the ground. What it runs of it was released, unless it
-		// would make something else of it by now: by another label or variable, or
-		// another version of this program. Then it is judged as a new node's.
-		same, err := w.sameGround(ctx)
-		if err != nil {
-			return err
-		}
-		if same {
-			return w.released(ctx)
+		// What the node runs was released, unless it would make something else of
+		// the same commit by now: by another label or variable, or another version
+		// of this program. Then it is judged as a new node's.
+		if w != nil {
+			if same, err := w.sameGround(ctx); err != nil {
+				return err
+			} else if same {
+				return w.released(ctx)
+			}
 		}
 	}
-	return nil // not reached: nothing is asked for the second time
+	w, err := x.wayFrom(ctx, p, "")
+	if err != nil {
+		return err
+	}
+	if w == nil {
+		return x.notDescendant(ctx)
+	}
+	return w.released(ctx)
 }
 
 // guard is a protection, who stands for the commit, and who else could.

@@ -13,47 +13,11 @@ import (
 // brought something protected. Beyond it the roots can seal a commit.
 const mostRendered = 256
 
-// step is a commit on the way to a revision.
-type step struct {
-	id    gitops.Hash
-	raw   rawCommit
-	under []*policy // nil until it is asked for
-}
-
-// steps are the commits by which the head came about, oldest first. The first is
-// the ground, of which nothing is asked: what the node runs, or where trust
-// begins, or what the roots sealed with all below. First parents lead there,
-// because approvals compare a commit with its first parent. Where only heads are
-// signed, one stands for all that came since.
-func (x *examination) steps(ctx context.Context, since gitops.Hash) ([]step, error) {
-	var out []step
-	for id := x.head(); ; {
-		raw, err := parseIn(ctx, x.objects, id)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, step{id: id, raw: raw})
-		if id == since || id == x.introduction() || slices.Contains(x.sealed, id) || len(raw.parents) == 0 {
-			slices.Reverse(out)
-			return out, nil
-		}
-		if len(out) > x.v.cfg.MaxCommits {
-			return nil, blame(refusal(gitops.TooManyCommits, "have the roots seal a newer commit with edgeagent trust seal, or set trust.introduction to one",
-				"more than %d commits lie between %s and what approvals are counted from", x.v.cfg.MaxCommits, x.head().Short()), x.head())
-		}
-		if id = raw.parents[0]; x.v.cfg.Mode != ModeHistory {
-			if id = since; since == "" || since == x.head() {
-				id = x.introduction()
-			}
-		}
-	}
-}
-
 // asked is a protection that a policy has for a step.
 type asked struct {
 	step   int
 	policy *policy
-	index  int // of the protection; -1 for force
+	index  int // of the protection; force comes behind them
 }
 
 // way finds out what a node would run that saw each step, and took of it what
@@ -128,7 +92,7 @@ func (w *way) asks(ctx context.Context, c class) (from int, closed map[int]guard
 		if len(all) == 0 && err == nil {
 			return i, closed, nil
 		}
-		if shut := slices.IndexFunc(all, func(g guard) bool { return !g.open() }); shut >= 0 {
+		if shut := slices.IndexFunc(all, func(g guard) bool { return !g.open() || w.steps[i].turned }); shut >= 0 {
 			closed[i] = all[shut]
 		}
 	}
@@ -151,9 +115,7 @@ func (w *way) guarded(ctx context.Context, i int, c Change) ([]guard, error) {
 			protections = append(slices.Clone(protections), Protection{Approvals: p.threshold()})
 		}
 		for at, protection := range protections {
-			if at == len(p.file.Protected) {
-				at = -1
-			} else if !protection.protects(c.Ref) {
+			if at < len(p.file.Protected) && !protection.protects(c.Ref) {
 				continue
 			}
 			key := asked{step: i, policy: p, index: at}
@@ -204,7 +166,17 @@ func (w *way) follow(ctx context.Context, ref gitops.ObjectRef, from int, closed
 			high = middle
 		}
 	}
-	return closed[high].refuses(w.steps[high].id, "changes "+ref.String())
+	return w.refuses(w.steps[high], closed[high], ref)
+}
+
+// refuses names the commit that changed something for which too few stand.
+func (w *way) refuses(s step, g guard, ref gitops.ObjectRef) error {
+	if s.turned {
+		return blame(refusal(gitops.NotApproved, "take it back by a commit, and merge the other way round: the branch that nodes run comes first",
+			"commit %s changes %s, which %s protects, and has what nodes run as another parent than its first, with which approvals compare it",
+			s.id.Short(), ref, g.policy), s.id)
+	}
+	return g.refuses(s.id, "changes "+ref.String())
 }
 
 // same reports whether two steps make the same of an object.

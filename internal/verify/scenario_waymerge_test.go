@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify"
+)
+
+// Whoever merges chooses the order of the parents, and by it what a merge is
+// compared with: the line that nodes run is followed wherever it is put.
+func TestMergesOnTheWay(t *testing.T) {
+	t.Run("a branch, merged into the line", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"dan", "", nil})
+		runs := c.head()
+		topic := c.add(made{"erin", "new", []string{"alice"}}, c.root)
+		merge := c.add(made{"dan", "new", nil}, runs, topic)
+		for _, since := range []int{0, 1, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != merge {
+				t.Errorf("since %d: blamed %s, want %s", since, got, merge)
+			}
+		}
+		c.approve("bob", merge, runs)
+		if err := c.release(c.plan(1), nil); err != nil {
+			t.Errorf("the merge is approved: %v", err)
+		}
+	})
+	t.Run("what runs comes in from the side", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"dan", "", nil})
+		runs := c.head()
+		topic := c.add(made{"dan", "evil", nil}, c.root)
+		merge := c.add(made{"alice", "evil", []string{"bob"}}, topic, runs)
+		err := c.release(c.plan(1), nil)
+		if got := c.refused(err); got != merge || !strings.Contains(err.Error(), "merge the other way round") {
+			t.Errorf("blamed %s, want %s: %v", got, merge, err)
+		}
+		back := c.add(made{"erin", "", nil}, merge)
+		c.add(made{"erin", "new", []string{"bob"}}, back)
+		if err := c.release(c.plan(1), nil); err != nil {
+			t.Errorf("taken back, and approved: %v", err)
+		}
+	})
+	t.Run("what runs comes in from the side, and nothing changes", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "new", nil}, made{"dan", "new", nil})
+		topic := c.add(made{"dan", "", nil}, c.root)
+		c.add(made{"dan", "new", nil}, topic, c.ids[2])
+		if err := c.release(c.plan(2), nil); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("an old line undoes what was approved since", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "weak", nil}, made{"alice", "hard", nil})
+		topic := c.add(made{"dan", "weak", nil}, c.ids[1])
+		merge := c.add(made{"dan", "weak", nil}, topic, c.ids[2])
+		if got := c.refused(c.release(c.plan(2), nil)); got != merge {
+			t.Errorf("blamed %s, want %s", got, merge)
+		}
+	})
+	t.Run("a line from before anything was protected", func(t *testing.T) {
+		w := newInband(t)
+		text := w.base[trustYAML]
+		w.base[trustYAML] = strings.Replace(text, protectsRoles, "", 1)
+		w.root = w.commitOf(nil, w.base, "")
+		c := newCourse(w)
+		topic := c.add(made{"dan", "evil", nil}, c.root)
+		w.base[trustYAML] = strings.Replace(text, "version: 1", "version: 2", 1)
+		runs := c.add(made{"alice", "", nil}, c.root)
+		merge := c.add(made{"dan", "evil", nil}, topic, runs)
+		for since, want := range map[int]gitops.Hash{2: merge, -1: topic} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != want {
+				t.Errorf("since %d: blamed %s, want %s", since, got, want)
+			}
+		}
+	})
+	t.Run("a line from before trust began", func(t *testing.T) {
+		w := newInband(t)
+		older := w.commitOf(nil, w.base.with(files{trustYAML: ""}), "")
+		w.root = w.commitOf(nil, w.base, "", older)
+		c := newCourse(w, made{"dan", "", nil})
+		c.wants[older] = "evil"
+		topic := c.add(made{"dan", "evil", nil}, older)
+		merge := c.add(made{"dan", "evil", nil}, topic, c.ids[1])
+		for _, since := range []int{1, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != merge {
+				t.Errorf("since %d: blamed %s, want %s", since, got, merge)
+			}
+		}
+	})
+	t.Run("sealed on a line beside what runs", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"dan", "", nil})
+		runs := c.head()
+		topic := c.add(made{"dan", "evil", nil}, c.root)
+		for _, name := range []string{"alice", "bob"} {
+			c.state(name, verify.SealRef(topic, name), topic, gitops.CommitObject, verify.SealMessage(c.root, topic, now))
+		}
+		merge := c.add(made{"dan", "evil", nil}, topic, runs)
+		if got := c.refused(c.release(c.plan(1), nil)); got != merge {
+			t.Errorf("blamed %s, want %s", got, merge)
+		}
+	})
+	t.Run("a head of another repository", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"dan", "", nil})
+		other := c.commitOf(nil, c.base.with(files{"x": "another\n"}), "")
+		c.add(made{"dan", "evil", []string{"alice"}}, other)
+		if err := c.release(c.plan(1), nil); gitops.ReasonOf(err) != gitops.NotDescendant {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+const protectsRoles = "- {kinds: [ClusterRole.rbac.authorization.k8s.io], approvals: 1, by: [root]}\n"
+
+// What is not protected any more needs nothing, whatever was brought before.
+func TestProtectionThatWasTakenAway(t *testing.T) {
+	w := newInband(t)
+	c := newCourse(w, made{"dan", "evil", nil})
+	w.base[trustYAML] = strings.Replace(w.trust(2, ""), protectsRoles, "", 1)
+	free := c.add(made{"alice", "evil", nil}, c.head())
+	if got := c.refused(c.release(c.plan(0), nil)); got != c.ids[1] {
+		t.Errorf("by the file that protects: blamed %s, want %s", got, c.ids[1])
+	}
+	c.add(made{"dan", "evil", nil}, free)
+	c.rendered = 0
+	p := c.plan(0)
+	p.Runs = contentOf("something else")
+	if err := c.release(p, nil); err != nil || c.rendered > 0 {
+		t.Errorf("%v, %d rendered", err, c.rendered)
+	}
+}
+
+// A trust file that protects nothing, and none at all, let everything pass; a
+// node's own roots do not protect what a repository forces.
+func TestReleaseWithoutProtections(t *testing.T) {
+	w := newWorld(t)
+	head := w.commit(w.ann.sign, w.root)
+	cfg := w.config()
+	cfg.Roots, cfg.RootThreshold = w.file("roots", "ann@example.com "+w.ann.line()+"\nben@example.com "+w.ben.line()+"\n"), 2
+	v, err := verify.New(cfg, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := makes(t, v, w.root, head, true, role); err != nil {
+		t.Errorf("without a trust file: %v", err)
+	}
+	away := errors.New("it is away")
+	cfg.Carried = func(context.Context) (map[string]gitops.Hash, error) { return nil, away }
+	if v, err = verify.New(cfg, w); err != nil {
+		t.Fatal(err)
+	}
+	if err := makes(t, v, w.root, head, false); err != nil {
+		t.Errorf("nothing is changed, and something is read: %v", err)
+	}
+	if err := makes(t, v, w.root, head, false, role); !errors.Is(err, away) {
+		t.Errorf("revocations cannot be read: %v", err)
+	}
+	cfg.Mode, cfg.Insecure = verify.ModeNone, true
+	if v, err = verify.New(cfg, w); err != nil {
+		t.Fatal(err)
+	}
+	if err := makes(t, v, w.root, head, true, role); err != nil {
+		t.Errorf("mode none: %v", err)
+	}
+}
+
+// A revocation that cannot be read may be of the key that approved.
+func TestReleaseWithoutARevocation(t *testing.T) {
+	c := newCourse(newInband(t), made{"dan", "new", []string{"alice"}})
+	blob := c.put(gitops.BlobObject, []byte(c.keys["alice"].fingerprint()+"\n"))
+	for _, name := range []string{"bob", "carol"} {
+		c.state(name, verify.RevocationRef(1, name), blob, gitops.BlobObject, verify.RevocationMessage(c.root, 1, blob))
+	}
+	if got := c.refused(c.release(c.plan(0), nil)); got != c.head() {
+		t.Errorf("blamed %s, want %s", got, c.head())
+	}
+	c.remove(blob)
+	v, err := verify.New(c.config(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing, err := v.Release(t.Context(), c.plan(0))
+	if err == nil || len(missing) != 1 || missing[0].ID != blob {
+		t.Errorf("missing %v, %v", missing, err)
+	}
+}
+
+// Whatever cannot be read or rendered, nothing is released by that, and nobody is
+// blamed for it.
+func TestReleaseWithReadsThatFail(t *testing.T) {
+	c := newCourse(newInband(t), made{"alice", "old", nil}, made{"dan", "evil", nil}, made{"dan", "old", nil}, made{"dan", "new", []string{"bob"}}, made{"dan", "new", nil})
+	topic := c.add(made{"erin", "other", nil}, c.ids[4])
+	c.add(made{"dan", "other", nil}, c.ids[5], topic)
+	for name, plan := range map[string]func() verify.Plan{
+		"refused": func() verify.Plan { return c.plan(1) },
+		"another label": func() verify.Plan {
+			p := c.plan(1)
+			p.Runs = verify.Content{}
+			return p
+		},
+	} {
+		if got := c.refused(c.release(plan(), nil)); got != c.head() {
+			t.Fatalf("%s: blamed %s, want %s", name, got, c.head())
+		}
+		away := &gitops.Error{Reason: gitops.StoreFailed, Message: "the disk is away"}
+		for n := 0; ; n++ {
+			left := n
+			fails := func() error {
+				if left--; left < 0 {
+					return away
+				}
+				return nil
+			}
+			v, err := verify.New(c.config(), unsteady{c, fails})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := plan()
+			content := p.Content
+			p.Content = func(ctx context.Context, commit verify.Commit) (verify.Content, error) {
+				if err := fails(); err != nil {
+					return nil, err
+				}
+				return content(ctx, commit)
+			}
+			_, err = v.Release(t.Context(), p)
+			if left >= 0 {
+				if got := c.refused(err); got != c.head() {
+					t.Errorf("%s: all read: %v", name, err)
+				}
+				break
+			}
+			if gitops.ReasonOf(err) != gitops.StoreFailed {
+				t.Errorf("%s: read or render %d fails: %v", name, n, err)
+			}
+		}
+	}
+}
+
+// unsteady is a store whose reads may fail.
+type unsteady struct {
+	verify.Objects
+	fails func() error
+}
+
+func (f unsteady) Object(ctx context.Context, id gitops.Hash) (gitops.ObjectKind, []byte, error) {
+	if err := f.fails(); err != nil {
+		return "", nil, err
+	}
+	return f.Objects.Object(ctx, id)
+}
