@@ -39,7 +39,7 @@ func (m moment) untrusted() bool { return m.fast || m.loose }
 
 // notBefore raises the moment to a time that has certainly passed.
 func (m moment) notBefore(floor time.Time) moment {
-	if floor.IsZero() || floor.Before(m.now) {
+	if floor.Before(m.now) {
 		m.fast = m.fast && (floor.IsZero() || m.now.Sub(floor) > tooFast)
 		return m
 	}

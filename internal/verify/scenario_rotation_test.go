@@ -45,5 +45,11 @@ func TestRotationsInMerges(t *testing.T) {
 			}
 			return offer{commit: onMain(head), blamed: head, config: w.nodesFiles}
 		}},
+		{"first trust file that the node's roots did not agree to, unlike a file beside it", gitops.NotApproved, func(w *inband, broken bool) offer {
+			plain := w.base.with(files{trustYAML: ""})
+			w.root = w.commitOf(nil, plain, "")
+			head := w.commitOf(w.keys["dan"].sign, plain.with(files{".edgeagent/" + either(broken, "trust.yaml", "notes"): w.trust(1, "")}), "", w.root)
+			return offer{commit: onMain(head), blamed: head, config: w.nodesFiles}
+		}},
 	})
 }
