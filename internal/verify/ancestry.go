@@ -42,10 +42,7 @@ func (v *Verifier) history(ctx context.Context, head, accepted gitops.Hash, seal
 // descends refuses a head that does not come after what was accepted, or not
 // from where trust begins.
 func (x *examination) descends(ctx context.Context) error {
-	if x.history == nil {
-		return nil
-	}
-	start := x.v.start
+	start := x.v.start // "", and nothing accepted, where trust begins with the head
 	if x.accepted != "" && !x.history.reached(x.accepted) {
 		err := x.leftBehind(ctx)
 		waived, waiveErr := x.waived(ctx, err)

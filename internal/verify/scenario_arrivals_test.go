@@ -178,6 +178,16 @@ func TestGuardsOfTheHistory(t *testing.T) {
 			head := w.commitOf(w.keys["dan"].sign, back, w.forMain(), next, side)
 			return offer{commit: onMain(head), accepted: accepted, blamed: side}
 		}},
+		{"commit on top of a merge, by somebody who is not back yet", gitops.UnknownSigner, func(w *inband, broken bool) offer {
+			// What was merged below has no say about who comes after it.
+			left, _ := w.leavesAndComesBack("erin")
+			merged := w.commitOf(w.keys["dan"].sign, left.tree, "", left.id, w.commitOf(w.keys["dan"].sign, w.base, "", w.root))
+			tree := w.base.with(files{trustYAML: w.trust(3, "")})
+			back := w.commitOf(w.keys["alice"].sign, tree, "", merged)
+			w.approve("bob", back, merged)
+			head := w.commitOf(w.keys["erin"].sign, either(broken, left.tree, tree), w.forMain(), either(broken, merged, back))
+			return offer{commit: onMain(head), blamed: head}
+		}},
 	})
 }
 
