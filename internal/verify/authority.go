@@ -45,7 +45,7 @@ func (x *examination) authorities(ctx context.Context, id gitops.Hash, raw rawCo
 // the change, and so for all that it builds on. A revoked key takes it back
 // under each of them.
 func (x *examination) whenAccepted(ctx context.Context, id gitops.Hash, raw rawCommit, own []*policy) ([]*policy, error) {
-	if x.v.cfg.Mode == ModeHistory || id != x.from {
+	if x.v.cfg.Mode == ModeHistory || id != x.accepted || id != x.from {
 		return own, nil
 	}
 	_, err := x.signerUnder(ctx, id, raw, own[0])
