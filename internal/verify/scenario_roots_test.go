@@ -167,3 +167,17 @@ func TestRefsAreListedOnce(t *testing.T) {
 		t.Errorf("listed %d times: %v", listed, err)
 	}
 }
+
+// A fingerprint that is not a whole one revokes nothing, and so is refused.
+func TestFingerprintsThatAreNotWhole(t *testing.T) {
+	ann, ben := ed25519Key(), ed25519Key()
+	whole := ann.fingerprint()
+	for line, ok := range map[string]bool{
+		whole: true, "SHA256:c2hvcnQ": false, whole + "AAAA": false, whole[:len(whole)-1] + "*": false, whole + "=": false,
+	} {
+		_, err := verify.CheckTrustFile([]byte(smallestWith(ann, ben, "version: 1", "version: 1\nrevoked: [\""+line+"\"]")))
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
