@@ -70,22 +70,29 @@ func (x *examination) mayDo(ctx context.Context, p Plan) error {
 		// What the node runs was released, unless it would make something else of
 		// the same commit by now: by another label or variable, or another version
 		// of this program. Then it is judged as a new node's.
-		if w != nil {
-			if same, err := w.sameGround(ctx); err != nil {
+		same := len(w.steps) > 0
+		if same && w.steps[0].id == p.Since {
+			if same, err = w.sameGround(ctx); err != nil {
 				return err
-			} else if same {
-				return w.released(ctx)
 			}
+		}
+		if same {
+			return w.released(ctx)
 		}
 	}
 	w, err := x.wayFrom(ctx, p, "")
 	if err != nil {
 		return err
 	}
-	if w == nil {
+	if len(w.steps) == 0 {
 		return x.notDescendant(ctx)
 	}
 	return w.released(ctx)
+}
+
+func (x *examination) wayFrom(ctx context.Context, p Plan, since gitops.Hash) (*way, error) {
+	steps, err := x.steps(ctx, since)
+	return &way{x: x, plan: p, steps: steps, contents: map[int]Content{}, guards: map[asked]guard{}}, err
 }
 
 // guard is a protection, who stands for the commit, and who else could.
@@ -107,7 +114,7 @@ func (x *examination) guard(ctx context.Context, id gitops.Hash, raw rawCommit, 
 	}
 	g := guard{Protection: protection, policy: p.name, names: names, missing: p.members(protection.roles(), names)}
 	if len(names) < g.Approvals {
-		g.waived, err = x.settled(ctx, p, id, first(raw.parents), protection.roles()...)
+		g.waived, err = x.settled(ctx, p, id, raw, protection.roles()...)
 	}
 	if err == nil && !g.open() {
 		g.unproven, err = x.unproven(ctx, p, id, raw, protection.roles()...)

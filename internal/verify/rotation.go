@@ -79,7 +79,7 @@ func (x *examination) signedByRoots(ctx context.Context, id gitops.Hash, raw raw
 		return err
 	}
 	if len(names) < need {
-		if ok, err := x.settled(ctx, p, id, first(raw.parents), roleRoot); ok || err != nil {
+		if ok, err := x.settled(ctx, p, id, raw, roleRoot); ok || err != nil {
 			return err
 		}
 		return x.lacking(ctx, refusal(gitops.NotApproved, fmt.Sprintf("have %d more of the roots approve it with edgeagent approve %s", need-len(names), id.Short()),

@@ -289,6 +289,16 @@ func TestApprovalsThatCameToNothing(t *testing.T) {
 			t.Errorf("%s: blamed %q", s.name, got)
 		}
 	}
+	// A root's own signature is an approval like others.
+	signed := newCourse(newInband(t), made{"alice", "new", nil})
+	revoked = remembers(verify.Remembered{Revoked: []string{signed.keys["alice"].fingerprint()}})
+	p := signed.plan(0)
+	p.Again = true
+	for name, change := range map[string]func(*verify.Config){"": nil, "revoked": revoked} {
+		if got := signed.refused(signed.release(p, change)); (got != "") != (name == "revoked") {
+			t.Errorf("signed by a root, %s: blamed %q", name, got)
+		}
+	}
 }
 
 // Nobody renders more than it takes, and there is a bound.

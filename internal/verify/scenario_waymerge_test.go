@@ -19,10 +19,26 @@ func TestMergesOnTheWay(t *testing.T) {
 		c := newCourse(newInband(t), made{"dan", "", nil})
 		runs := c.head()
 		topic := c.add(made{"erin", "new", []string{"alice"}}, c.root)
-		merge := c.add(made{"dan", "new", nil}, runs, topic)
+		c.add(made{"dan", "new", nil}, runs, topic)
 		for _, since := range []int{0, 1, -1} {
-			if got := c.refused(c.release(c.plan(since), nil)); got != merge {
-				t.Errorf("since %d: blamed %s, want %s", since, got, merge)
+			if got := c.refused(c.release(c.plan(since), nil)); got != "" {
+				t.Errorf("since %d: the branch is approved, and blamed %s", since, got)
+			}
+		}
+		evil := c.add(made{"dan", "evil", nil}, runs, topic)
+		if got := c.refused(c.release(c.plan(1), nil)); got != evil {
+			t.Errorf("the merge makes something else: blamed %s, want %s", got, evil)
+		}
+	})
+	t.Run("an unapproved branch", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"dan", "", nil})
+		runs := c.head()
+		topic := c.add(made{"erin", "evil", nil}, c.root)
+		tip := c.add(made{"erin", "evil", nil}, topic)
+		merge := c.add(made{"dan", "evil", nil}, runs, tip)
+		for _, since := range []int{0, 1, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != topic {
+				t.Errorf("since %d: blamed %s, want %s", since, got, topic)
 			}
 		}
 		c.approve("bob", merge, runs)
@@ -30,14 +46,75 @@ func TestMergesOnTheWay(t *testing.T) {
 			t.Errorf("the merge is approved: %v", err)
 		}
 	})
+	t.Run("different things were approved on two lines", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "one", nil})
+		one := c.head()
+		two := c.add(made{"alice", "two", nil}, c.root)
+		merge := c.add(made{"dan", "two", nil}, one, two)
+		for _, since := range []int{0, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != merge {
+				t.Errorf("since %d: blamed %s, want %s", since, got, merge)
+			}
+		}
+		above := c.add(made{"dan", "two", nil}, merge)
+		if got := c.refused(c.release(c.plan(0), nil)); got != merge {
+			t.Errorf("above it: blamed %s, want %s", got, merge)
+		}
+		c.add(made{"dan", "two", nil}, above, one)
+		if got := c.refused(c.release(c.plan(0), nil)); got != merge {
+			t.Errorf("merged again: blamed %s, want %s", got, merge)
+		}
+		c.approve("bob", merge, one)
+		if err := c.release(c.plan(0), nil); err != nil {
+			t.Errorf("the merge is approved: %v", err)
+		}
+	})
+	t.Run("the same was approved on two lines", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "new", nil})
+		one := c.head()
+		two := c.add(made{"alice", "new", nil}, c.root)
+		c.add(made{"dan", "new", nil}, one, two)
+		if err := c.release(c.plan(0), nil); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a root merges, and sees no difference", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "weak", nil}, made{"alice", "hard", nil})
+		hard := c.head()
+		topic := c.add(made{"dan", "weak", nil}, c.ids[1])
+		merge := c.add(made{"alice", "weak", []string{"bob"}}, topic, hard)
+		for _, since := range []int{0, -1} {
+			err := c.release(c.plan(since), nil)
+			if got := c.refused(err); got != merge || !strings.Contains(err.Error(), "undoes what was approved") {
+				t.Errorf("since %d: blamed %s, want %s: %v", since, got, merge, err)
+			}
+		}
+		if err := c.release(c.plan(2), nil); c.refused(err) != merge {
+			t.Errorf("on a node that runs it: %v", err)
+		}
+		other := c.add(made{"alice", "other", nil}, topic, hard)
+		if got := c.refused(c.release(c.plan(0), nil)); got != "" {
+			t.Errorf("with a difference that everybody sees, in %s: blamed %s", other, got)
+		}
+	})
+	t.Run("pulled", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"dan", "", nil}, made{"alice", "new", nil})
+		main := c.head()
+		own := c.add(made{"dan", "", nil}, c.ids[1])
+		c.add(made{"dan", "new", nil}, own, main)
+		for _, since := range []int{0, 1, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != "" {
+				t.Errorf("since %d: blamed %s", since, got)
+			}
+		}
+	})
 	t.Run("what runs comes in from the side", func(t *testing.T) {
 		c := newCourse(newInband(t), made{"dan", "", nil})
 		runs := c.head()
 		topic := c.add(made{"dan", "evil", nil}, c.root)
 		merge := c.add(made{"alice", "evil", []string{"bob"}}, topic, runs)
-		err := c.release(c.plan(1), nil)
-		if got := c.refused(err); got != merge || !strings.Contains(err.Error(), "merge the other way round") {
-			t.Errorf("blamed %s, want %s: %v", got, merge, err)
+		if got := c.refused(c.release(c.plan(1), nil)); got != topic {
+			t.Errorf("blamed %s, want %s", got, topic)
 		}
 		back := c.add(made{"erin", "", nil}, merge)
 		c.add(made{"erin", "new", []string{"bob"}}, back)
@@ -71,9 +148,9 @@ func TestMergesOnTheWay(t *testing.T) {
 		w.base[trustYAML] = strings.Replace(text, "version: 1", "version: 2", 1)
 		runs := c.add(made{"alice", "", nil}, c.root)
 		merge := c.add(made{"dan", "evil", nil}, topic, runs)
-		for since, want := range map[int]gitops.Hash{2: merge, -1: topic} {
-			if got := c.refused(c.release(c.plan(since), nil)); got != want {
-				t.Errorf("since %d: blamed %s, want %s", since, got, want)
+		for _, since := range []int{2, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != topic {
+				t.Errorf("since %d: blamed %s, want %s of %s", since, got, topic, merge)
 			}
 		}
 	})
@@ -101,6 +178,18 @@ func TestMergesOnTheWay(t *testing.T) {
 		merge := c.add(made{"dan", "evil", nil}, topic, runs)
 		if got := c.refused(c.release(c.plan(1), nil)); got != merge {
 			t.Errorf("blamed %s, want %s", got, merge)
+		}
+	})
+	t.Run("a line that begins anew", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"dan", "", nil})
+		anew := c.commitOf(c.keys["dan"].sign, c.base.with(files{"x": "anew\n"}), "")
+		c.wants[anew] = "evil"
+		c.approve("alice", anew, "")
+		c.add(made{"dan", "evil", nil}, anew, c.ids[1])
+		for _, since := range []int{1, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != anew {
+				t.Errorf("since %d: blamed %s, want %s", since, got, anew)
+			}
 		}
 	})
 	t.Run("a head of another repository", func(t *testing.T) {
@@ -202,8 +291,8 @@ func TestReleaseWithReadsThatFail(t *testing.T) {
 			return p
 		},
 	} {
-		if got := c.refused(c.release(plan(), nil)); got != c.head() {
-			t.Fatalf("%s: blamed %s, want %s", name, got, c.head())
+		if got := c.refused(c.release(plan(), nil)); got != topic {
+			t.Fatalf("%s: blamed %s, want %s", name, got, topic)
 		}
 		away := &gitops.Error{Reason: gitops.StoreFailed, Message: "the disk is away"}
 		for n := 0; ; n++ {
@@ -228,7 +317,7 @@ func TestReleaseWithReadsThatFail(t *testing.T) {
 			}
 			_, err = v.Release(t.Context(), p)
 			if left >= 0 {
-				if got := c.refused(err); got != c.head() {
+				if got := c.refused(err); got != topic {
 					t.Errorf("%s: all read: %v", name, err)
 				}
 				break

@@ -187,13 +187,16 @@ func (x *examination) approves(s statement, c, from gitops.Hash) bool {
 // settled reports whether a commit that is judged again had its approvals when
 // it was let through. A host that stops showing one takes nothing back; that the
 // key of one was revoked since does.
-func (x *examination) settled(ctx context.Context, p *policy, c, from gitops.Hash, roles ...string) (bool, error) {
+func (x *examination) settled(ctx context.Context, p *policy, c gitops.Hash, raw rawCommit, roles ...string) (bool, error) {
 	if !x.again {
+		return false, nil
+	}
+	if _, err := p.check(own(c, raw), x.moment(c), x.revoked, roles...); gitops.ReasonOf(err) == gitops.KeyRevoked {
 		return false, nil
 	}
 	all, err := x.statements(ctx, approvalRefs+string(c)+"/")
 	for _, s := range all {
-		if !x.approves(s, c, from) {
+		if !x.approves(s, c, first(raw.parents)) {
 			continue
 		}
 		if _, err := p.check(s.signed(), x.moment(c), x.revoked, roles...); gitops.ReasonOf(err) == gitops.KeyRevoked {

@@ -13,17 +13,14 @@ import (
 // brought something protected. Beyond it the roots can seal a commit.
 const mostRendered = 256
 
-// asked is a protection that a policy has for a step.
-type asked struct {
-	step   int
-	policy *policy
-	index  int // of the protection; force comes behind them
-}
-
 // way finds out what a node would run that saw each step, and took of it what
-// was released: what a step changes of something protected, compared with the
-// step before, if enough stand for the step and the node runs what it was
-// compared with. Nothing else may be in the revision.
+// was released. For every step it keeps the step whose content may run:
+//
+//	ground   1  approved      may run: 1
+//	         2  not approved  may run: 1, whatever 2 made
+//	         3  approved      may run: 3, if 2 made what 1 did; else 1
+//
+// The revision is released when it makes what may run.
 type way struct {
 	x        *examination
 	plan     Plan
@@ -31,6 +28,17 @@ type way struct {
 	contents map[int]Content
 	guards   map[asked]guard
 }
+
+// asked is a protection that a policy has for a step.
+type asked struct {
+	step   int
+	policy *policy
+	index  int // of the protection; force comes behind them
+}
+
+// conflict is the state of a merge of lines on which different things were
+// approved: none of them may run until somebody approves the merge.
+const conflict = -1
 
 // class holds changed objects of which every step asks the same.
 type class struct {
@@ -61,14 +69,22 @@ func (w *way) classes() []class {
 	return out
 }
 
+// asks is what the steps ask of a class.
+type asks struct {
+	needed []bool        // of the steps: what it makes counts for the head
+	free   []bool        // nothing is asked: what it makes may run
+	closed map[int]guard // too few stand for it
+}
+
+// released judges every class.
 func (w *way) released(ctx context.Context) error {
 	for _, c := range w.classes() {
-		from, closed, err := w.asks(ctx, c)
+		a, err := w.asks(ctx, c)
 		if err != nil {
 			return err
 		}
 		for _, ref := range c.objects {
-			if err := w.follow(ctx, ref, from, closed); err != nil {
+			if err := w.follow(ctx, ref, a); err != nil {
 				return err
 			}
 		}
@@ -76,27 +92,34 @@ func (w *way) released(ctx context.Context) error {
 	return nil
 }
 
-// asks finds the last step of which nothing is asked about a class: what it
-// makes of it may run. Closed are the steps after it for which too few stand.
-func (w *way) asks(ctx context.Context, c class) (from int, closed map[int]guard, err error) {
-	closed = map[int]guard{}
-	for i := len(w.steps) - 1; i > 0; i-- {
-		all, stepErr := w.guarded(ctx, i, c.change)
-		if gitops.ReasonOf(stepErr) == gitops.Incomplete {
-			err = stepErr // what is missing of the others is asked for at once
+// asks goes down from the head, and not below steps of which nothing is asked.
+func (w *way) asks(ctx context.Context, c class) (asks, error) {
+	n := len(w.steps)
+	a := asks{needed: make([]bool, n), free: make([]bool, n), closed: map[int]guard{}}
+	a.needed[n-1], a.free[0] = true, true
+	var missing error
+	for i := n - 1; i > 0; i-- {
+		if !a.needed[i] || w.steps[i].old {
 			continue
 		}
-		if stepErr != nil {
-			return 0, nil, stepErr
+		all, err := w.guarded(ctx, i, c.change)
+		switch {
+		case gitops.ReasonOf(err) == gitops.Incomplete:
+			missing = err // what is missing of the others is asked for at once
+		case err != nil:
+			return a, err
+		case len(all) == 0:
+			a.free[i] = true
+			continue
 		}
-		if len(all) == 0 && err == nil {
-			return i, closed, nil
+		if shut := slices.IndexFunc(all, func(g guard) bool { return !g.open() }); shut >= 0 {
+			a.closed[i] = all[shut]
 		}
-		if shut := slices.IndexFunc(all, func(g guard) bool { return !g.open() || w.steps[i].turned }); shut >= 0 {
-			closed[i] = all[shut]
+		for _, from := range w.steps[i].from {
+			a.needed[from] = true
 		}
 	}
-	return 0, closed, err
+	return a, missing
 }
 
 // guarded are the protections that a step meets when it changes something.
@@ -133,74 +156,110 @@ func (w *way) guarded(ctx context.Context, i int, c Change) ([]guard, error) {
 	return out, nil
 }
 
-// follow walks from a step whose content may run to the head. At is the step
-// whose content the node would run.
-func (w *way) follow(ctx context.Context, ref gitops.ObjectRef, from int, closed map[int]guard) error {
-	at, head := from, len(w.steps)-1
-	for i := from + 1; i <= head; i++ {
-		if _, shut := closed[i]; shut {
+// follow keeps for every step that counts the step whose content may run.
+func (w *way) follow(ctx context.Context, ref gitops.ObjectRef, a asks) error {
+	runs := make([]int, len(w.steps))
+	for i := range w.steps {
+		if !a.needed[i] || w.steps[i].old {
+			continue // of what is old, what runs is compared with
+		}
+		if runs[i] = i; a.free[i] {
 			continue
 		}
-		same, err := w.same(ctx, ref, at, i-1)
-		if err != nil {
+		var err error
+		if runs[i], err = w.after(ctx, ref, i, a, runs); err != nil {
 			return err
 		}
-		if same {
-			at = i
-		}
 	}
-	same, err := w.same(ctx, ref, at, head)
+	head := len(w.steps) - 1
+	same, err := w.same(ctx, ref, runs[head], head)
 	if err != nil || same {
 		return err
 	}
-	// Somewhere behind it is the step that first made something else of it.
-	low, high := at, head
-	for high-low > 1 {
-		middle := (low + high) / 2
-		if same, err = w.same(ctx, ref, at, middle); err != nil {
-			return err
-		}
-		if same {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return w.refuses(w.steps[high], closed[high], ref)
+	return w.blames(ctx, ref, a, runs)
 }
 
-// refuses names the commit that changed something for which too few stand.
-func (w *way) refuses(s step, g guard, ref gitops.ObjectRef) error {
-	if s.turned {
-		return blame(refusal(gitops.NotApproved, "take it back by a commit, and merge the other way round: the branch that nodes run comes first",
-			"commit %s changes %s, which %s protects, and has what nodes run as another parent than its first, with which approvals compare it",
-			s.id.Short(), ref, g.policy), s.id)
+// after is the step whose content may run once a step was taken: the step itself
+// if enough stand for it, and its first parent, with which they compared it, makes
+// what may run there. In a merge that keeps what its first parent made they saw no
+// difference: it does not undo what was approved on another line.
+func (w *way) after(ctx context.Context, ref gitops.ObjectRef, i int, a asks, runs []int) (int, error) {
+	from := w.steps[i].from
+	joined, err := w.joined(ctx, ref, from, runs)
+	if _, shut := a.closed[i]; shut || err != nil || len(from) == 0 || runs[from[0]] == conflict {
+		return joined, err
 	}
-	return g.refuses(s.id, "changes "+ref.String())
+	same, err := w.same(ctx, ref, runs[from[0]], from[0])
+	if err != nil || !same {
+		return joined, err
+	}
+	if joined != conflict && joined != runs[from[0]] {
+		if unseen, err := w.same(ctx, ref, from[0], i); err != nil || unseen {
+			return joined, err
+		}
+	}
+	return i, nil
 }
 
-// same reports whether two steps make the same of an object.
+// joined is what may run where lines meet: the newest of what may run on each.
+func (w *way) joined(ctx context.Context, ref gitops.ObjectRef, from, runs []int) (int, error) {
+	if len(from) == 0 {
+		return 0, nil // a line that begins anew
+	}
+	out := runs[from[0]]
+	for _, i := range from[1:] {
+		switch other := runs[i]; {
+		case out == conflict || other == conflict:
+			return conflict, nil
+		case w.descends(out, other):
+		case w.descends(other, out):
+			out = other
+		default:
+			same, err := w.same(ctx, ref, out, other)
+			if err != nil {
+				return 0, err
+			}
+			if !same {
+				return conflict, nil
+			}
+		}
+	}
+	return out, nil
+}
+
+// descends reports whether a step is another or comes after it. All come after
+// the ground.
+func (w *way) descends(a, b int) bool {
+	if a == b || b == 0 {
+		return true
+	}
+	i, ok := w.x.arrivals.index[w.steps[b].id]
+	return ok && w.x.arrivals.contains(w.steps[a].id, i)
+}
+
+// same reports whether two steps make the same of an object. What does not render
+// is like nothing else.
 func (w *way) same(ctx context.Context, ref gitops.ObjectRef, a, b int) (bool, error) {
-	if a == b {
-		return true, nil
+	if a == b || a == conflict {
+		return a == b, nil
 	}
 	before, err := w.content(ctx, a)
-	if err != nil {
+	if err != nil || before == nil {
 		return false, err
 	}
 	after, err := w.content(ctx, b)
-	return before != nil && after != nil && before[ref.Key()] == after[ref.Key()], err
+	return err == nil && after != nil && before[ref.Key()] == after[ref.Key()], err
 }
 
 // sameGround reports whether the ground makes of what rests on it what it made of
 // it when it was applied.
 func (w *way) sameGround(ctx context.Context) (bool, error) {
 	for _, c := range w.classes() {
-		from, _, err := w.asks(ctx, c)
+		a, err := w.asks(ctx, c)
 		if err != nil {
 			return false, err
 		}
-		if from > 0 {
+		if !a.needed[0] {
 			continue
 		}
 		now, err := w.content(ctx, 0)
@@ -221,12 +280,16 @@ func (w *way) content(ctx context.Context, i int) (Content, error) {
 	if c, ok := w.contents[i]; ok {
 		return c, nil
 	}
-	s := w.steps[i]
+	id := w.steps[i].id
 	if len(w.contents) >= mostRendered {
 		return nil, blame(refusal(gitops.NotApproved, "have the roots seal a newer commit with edgeagent trust seal, or set trust.introduction to one",
 			"too much lies between %s and what approvals are counted from: more than %d commits would have to be rendered", w.x.head().Short(), mostRendered), w.x.head())
 	}
-	c, err := w.plan.Content(ctx, Commit{revision: gitops.NewRevision(w.plan.Revision.Ref(), s.id), tree: s.raw.tree, valid: true})
+	raw, err := parseIn(ctx, w.x.objects, id)
+	if err != nil {
+		return nil, err
+	}
+	c, err := w.plan.Content(ctx, Commit{revision: gitops.NewRevision(w.plan.Revision.Ref(), id), tree: raw.tree, valid: true})
 	if err == nil {
 		w.contents[i] = c
 	}
