@@ -129,8 +129,10 @@ func (f TrustFile) check() error {
 	return errors.Join(problems...)
 }
 
+// checkPrincipalName takes names that are shown as they are: whoever reads who
+// signed must not take one for another.
 func checkPrincipalName(name string) error {
-	if name == "" || len(name) > maxShown || strings.ContainsAny(name, " \t\n,!*?\"") || printable(name) != name {
+	if name == "" || strings.ContainsAny(name, " \t\n,!*?\"") || printable(name) != name {
 		return errors.New("a name has 1 to 120 printable characters, none of them a space, a comma or a quote, and no *, ! or ? among them")
 	}
 	return nil
@@ -138,8 +140,7 @@ func checkPrincipalName(name string) error {
 
 func (f TrustFile) checkRoles() error {
 	var problems []error
-	root := f.Roles[roleRoot]
-	if len(root.Principals) == 0 || root.Threshold < 1 {
+	if f.Roles[roleRoot].Threshold < 1 { // and so there are principals, or it is refused below
 		problems = append(problems, errors.New("roles.root needs principals and a threshold: nobody could change the file any more"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Roles)) {
