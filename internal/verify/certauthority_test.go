@@ -52,6 +52,11 @@ func TestAuthoritiesInTrustFiles(t *testing.T) {
 			head := w.commitOf(named(w, "dan", "dan"), w.base, w.forMain(), w.root)
 			return offer{commit: onMain(head), blamed: either(broken, w.root, head)}
 		}},
+		{"one authority for two of a role whose approvals count, not of another", gitops.TrustFileRefused, func(w *inband, broken bool) offer {
+			trusted(w, map[string]string{"erin": line, "dan": line}, "protected: [{paths: [rbac/], by: ["+either(broken, "developer", "root")+"], approvals: 2}]\n")
+			head := w.commitOf(named(w, "dan", "dan"), w.base, w.forMain(), w.root)
+			return offer{commit: onMain(head), blamed: either(broken, w.root, head)}
+		}},
 		{"one authority for two roots who have to agree", gitops.TrustFileRefused, func(w *inband, broken bool) offer {
 			trusted(w, map[string]string{"alice": line, "bob": line}, "")
 			if !broken {
