@@ -22,7 +22,7 @@ import (
 func (a *Agent) Sync(ctx context.Context, name string, allowPrune int) (cycle int64, err error) {
 	return a.order(ctx, name, func(ctx context.Context, s *source) error {
 		s.pollNow, s.forced = true, true
-		s.rendered = renderedOnce{}
+		s.rendered, s.onTheWay = renderedOnce{}, onTheWay{}
 		if allowPrune == 0 {
 			return nil
 		}
@@ -96,7 +96,7 @@ func (a *Agent) Retry(ctx context.Context, name string) (cycle int64, err error)
 		if err := s.journal().Forget(ctx, name); err != nil {
 			return err
 		}
-		s.rendered = renderedOnce{}
+		s.rendered, s.onTheWay = renderedOnce{}, onTheWay{}
 		s.pollNow, s.retryNow = true, true
 		return nil
 	})

@@ -84,8 +84,8 @@ func (s *source) resume(ctx context.Context, state gitops.SourceState, caps gito
 	}
 	if t.cause != gitops.CauseRollback && state.Open.Phase != gitops.PhaseHealthy {
 		// It was released when it began. Only that a key was revoked since can take
-		// that back: a link that is away must not hold the node half way.
-		if err := s.release(ctx, state, caps, plan, true); err != nil && !noDecision(err) && !comesLater(err) {
+		// that back: what cannot be looked at now must not hold the node half way.
+		if err := s.release(ctx, state, caps, plan, true); gitops.ReasonOf(err) == gitops.NotApproved {
 			s.blame(ctx, "go on", t.revision, err)
 			return false
 		}

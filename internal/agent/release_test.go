@@ -9,28 +9,49 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-// What the cluster lost, or somebody edited, is not what a revision changes: a
-// pod that breaks something protected must not hold an update up.
-func TestRevisionAnswersForItsOwnChangesOnly(t *testing.T) {
-	named := func(name string) gitops.ObjectRef {
-		return gitops.ObjectRef{Version: "v1", Kind: "ConfigMap", Name: name}
+// What a revision answers for is what it makes other than what was applied did:
+// also what a plan leaves alone, what is done with it, and nothing that the cluster
+// lost or somebody edited.
+func TestRevisionAnswersForItsOwnChanges(t *testing.T) {
+	object := func(name, digest, bundle string) gitops.Manifest {
+		return gitops.Manifest{Ref: gitops.ObjectRef{Version: "v1", Kind: "ConfigMap", Name: name}, Digest: digest, Bundle: bundle}
 	}
-	owned := gitops.Inventory{
-		{Ref: named("edited"), Digest: "sha256:1"}, {Ref: named("changed"), Digest: "sha256:1"},
-		{Ref: named("gone"), Digest: "sha256:1"}, {Ref: named("announced")},
+	hook := object("hook", "sha256:1", "app")
+	hook.Hook = &gitops.Hook{}
+	bundles := func(other gitops.Bundle) []gitops.Bundle {
+		other.Name = "other"
+		return []gitops.Bundle{{Name: "app", Prune: true}, other}
 	}
-	plan := gitops.Plan{
-		Apply: []gitops.Change{{Ref: named("edited")}, {Ref: named("changed")}, {Ref: named("new")}, {Ref: named("announced")}},
-		Prune: []gitops.Change{{Ref: named("gone")}}, DeleteFirst: []gitops.Change{{Ref: named("first")}}, Pending: []gitops.Change{{Ref: named("held")}},
-	}
-	for name, digest := range map[string]string{"edited": "sha256:1", "changed": "sha256:2", "new": "sha256:1", "announced": ""} {
-		plan.Manifests.Objects = append(plan.Manifests.Objects, gitops.Manifest{Ref: named(name), Digest: digest})
-	}
-	var got []string
-	for _, c := range changedBy(plan, owned) {
-		got = append(got, c.Ref.Name)
-	}
-	if want := []string{"changed", "new", "announced", "first", "gone", "held"}; !slices.Equal(got, want) {
-		t.Errorf("changed %v, want %v", got, want)
+	before := gitops.Manifests{Bundles: bundles(gitops.Bundle{Prune: true}), Objects: []gitops.Manifest{
+		object("edited", "sha256:1", "app"), object("changed", "sha256:1", "app"), object("hook", "sha256:1", "app"),
+		object("gone", "sha256:1", "app"), object("kept", "sha256:1", "other"),
+	}}
+	for name, c := range map[string]struct {
+		other gitops.Bundle
+		want  []string
+	}{
+		"the same rules":  {gitops.Bundle{Prune: true}, []string{"changed", "hook", "new forced", "gone"}},
+		"force":           {gitops.Bundle{Prune: true, Force: true}, []string{"changed", "hook", "new forced", "kept", "gone"}},
+		"never pruned":    {gitops.Bundle{}, []string{"changed", "hook", "new forced", "kept", "gone"}},
+		"never in repair": {gitops.Bundle{Prune: true, Drift: gitops.DriftOff}, []string{"changed", "hook", "new forced", "kept", "gone"}},
+	} {
+		plan := gitops.Plan{
+			Apply: []gitops.Change{{Ref: object("edited", "", "").Ref}},
+			Manifests: gitops.Manifests{Bundles: bundles(c.other), Objects: []gitops.Manifest{
+				object("edited", "sha256:1", "app"), object("changed", "sha256:2", "app"), hook, object("new", "sha256:1", "app"), object("kept", "sha256:1", "other"),
+			}},
+			Forced: []gitops.ObjectKey{object("new", "", "").Ref.Key(), object("edited", "", "").Ref.Key()},
+		}
+		var got []string
+		for _, c := range changed(before, plan) {
+			name := c.Ref.Name
+			if c.Forced {
+				name += " forced"
+			}
+			got = append(got, name)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: changed %v, want %v", name, got, c.want)
+		}
 	}
 }

@@ -63,6 +63,36 @@ func TestLateNodeNeedsNoNewApprovals(t *testing.T) {
 	})
 }
 
+// What cannot be rendered for now is nobody's fault: nothing is refused by it, and
+// nothing let through.
+func TestCommitOnTheWayThatCannotBeRenderedForNow(t *testing.T) {
+	inSignedWorld(t, guarded, func(w *signed) {
+		one := w.pushBy("dan", content{"a": "1"})
+		w.approve("alice", one.Hash(), w.start)
+		w.once()
+		evil := w.pushBy("dan", content{"a": "evil"})
+		w.pushBy("alice", content{"a": "evil", "b": "2"})
+		w.renderer.hook = func(rev gitops.Revision) error {
+			if rev.Hash() == evil.Hash() {
+				return failure(gitops.WorkerFailed)
+			}
+			return nil
+		}
+		w.once()
+		w.holds(content{"a": "1"})
+		w.ready("False", gitops.WorkerFailed)
+		if refused := w.state().Refused; refused != nil {
+			t.Errorf("refused = %+v", refused)
+		}
+		w.renderer.hook = nil
+		w.once()
+		w.holds(content{"a": "1"})
+		if refused := w.state().Refused; refused == nil || refused.Commit != evil.Hash() {
+			t.Errorf("refused = %+v, want %s blamed", refused, evil)
+		}
+	})
+}
+
 // Approvals of what runs may be deleted: they did their work.
 func TestApprovalsThatDidTheirWork(t *testing.T) {
 	inSignedWorld(t, guarded, func(w *signed) {

@@ -62,6 +62,8 @@ type Plan struct {
 	// Drifted holds objects whose live state differs from Git and which are
 	// only reported (drift: notify).
 	Drifted []Change `json:"drifted,omitempty"`
+	// Forced holds what may be deleted and made anew where it cannot be changed.
+	Forced []ObjectKey `json:"-"`
 	// Inventory is the union that is journalled before the first write.
 	Inventory Inventory `json:"-"`
 	// HealthTimeout bounds each wait for health between two steps of apply; a

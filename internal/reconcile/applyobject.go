@@ -96,9 +96,8 @@ func (a *apply) send(ctx context.Context, m gitops.Manifest, r resource, change 
 			return meta, err
 		}
 	case isImmutable(err) && change.Item.UID != "":
-		force, forceErr := a.mayRecreate(m)
-		if forceErr != nil || !force {
-			return meta, errors.Join(forceErr, err)
+		if !slices.Contains(a.plan.Forced, m.Ref.Key()) {
+			return meta, err
 		}
 		uid := types.UID(change.Item.UID)
 		if err := a.c.remove(ctx, r, at, uid, metav1.DeletePropagationBackground); err != nil {
@@ -121,17 +120,8 @@ func (a *apply) send(ctx context.Context, m gitops.Manifest, r resource, change 
 // mayRecreate reports whether the object may be deleted to change what cannot
 // be changed. A whole bundle's force does not reach what holds data or other
 // objects: for those, the object itself must say so.
-func (a *apply) mayRecreate(m gitops.Manifest) (bool, error) {
-	annotations, err := annotationsOf(m)
-	if err != nil {
-		return false, err
-	}
-	asked := marksOf(annotations)
-	if asked.force {
-		return true, nil
-	}
-	b := bundleOf(a.plan.Manifests.Bundles, m.Bundle)
-	return b.Force && !asked.keep && !isPrecious(m.Ref), nil
+func mayRecreate(m gitops.Manifest, bundle gitops.Bundle, asked marks) bool {
+	return asked.force || bundle.Force && !asked.keep && !isPrecious(m.Ref)
 }
 
 // DryRun has the API server judge every object that the plan changes, without
@@ -188,8 +178,7 @@ func (a *apply) judge(ctx context.Context, m gitops.Manifest, change gitops.Chan
 	}
 	if isImmutable(err) && change.Item.UID != "" {
 		// A hook is deleted before it runs, what may be recreated will be.
-		force, forceErr := a.mayRecreate(m)
-		if forceErr == nil && (force || m.Hook != nil || change.Reason == gitops.BecauseReplaced) {
+		if m.Hook != nil || change.Reason == gitops.BecauseReplaced || slices.Contains(a.plan.Forced, m.Ref.Key()) {
 			return nil
 		}
 	}

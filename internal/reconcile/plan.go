@@ -98,6 +98,9 @@ func (p *planner) object(m gitops.Manifest) error {
 	if err != nil {
 		return err
 	}
+	if mayRecreate(m, p.bundles[m.Bundle], marksOf(annotations)) {
+		p.plan.Forced = append(p.plan.Forced, key)
+	}
 	asked := marksOf(annotations).with(l.marks)
 	if why, left := p.leftAlone(m, item, exists, asked); left {
 		if why != "" {
