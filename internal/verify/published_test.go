@@ -102,3 +102,21 @@ func TestPublishedStatements(t *testing.T) {
 		}},
 	})
 }
+
+// Where nothing was accepted yet and the first head is believed, the node's own
+// files say who may publish something, and nobody's trust file does.
+func TestPublishedBeforeAnythingIsAccepted(t *testing.T) {
+	w := newInband(t)
+	head := w.commitOf(w.keys["dan"].sign, w.base, w.forMain(), w.root)
+	first := both(w.nodesFiles, remembers(verify.Remembered{Introduction: w.root}), func(c *verify.Config) { c.Introduction = verify.FirstSeen })
+	w.beat("forge", head, 7)
+	w.revoke(w.mallory.fingerprint()+"\n", "alice")
+	if got := w.published(t, onMain(head), "", first); got.Heartbeat != nil || len(got.Revoked) > 0 {
+		t.Errorf("by whom the node's files do not name: %+v", got)
+	}
+	w.beat("dan", head, 8)
+	w.revoke(w.mallory.fingerprint()+"\n", "bob")
+	if got := w.published(t, onMain(head), "", first); got.Heartbeat == nil || got.Heartbeat.Signer != "dan" || len(got.Revoked) != 1 {
+		t.Errorf("by whom the node's files name: %+v", got)
+	}
+}
