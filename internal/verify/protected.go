@@ -128,7 +128,7 @@ type differ struct {
 	guard   Protection
 	visited int
 	merge   bool // the last of the trees before is that of the merge's base
-	based   bool // there is one base
+	based   bool // two lines are merged, and there is one base
 }
 
 // taken reports whether something was taken over from before.
@@ -140,7 +140,7 @@ func taken[T comparable](d *differ, now T, before []T) bool {
 	if !slices.ContainsFunc(before[:last], func(b T) bool { return b != now }) {
 		return true
 	}
-	if !d.based || last != 2 {
+	if !d.based {
 		return false
 	}
 	want, sure := mustBe(before[last], before[0], before[1])
@@ -193,21 +193,22 @@ func (d *differ) entry(at string, now gitops.TreeEntry, then []gitops.TreeEntry)
 	if d.guard.covers(at) {
 		return at, nil
 	}
-	anyDir := now.Directory()
-	below := make([]gitops.Hash, len(then))
-	for i, e := range then {
-		if e.Directory() {
-			anyDir, below[i] = true, e.ID
-		}
-	}
-	if !anyDir || !d.guard.reaches(at) {
+	if !d.guard.reaches(at) {
 		return "", nil
 	}
-	tree := gitops.Hash("")
-	if now.Directory() {
-		tree = now.ID
+	below := make([]gitops.Hash, len(then))
+	for i, e := range then {
+		below[i] = treeIn(e)
 	}
-	return d.compare(at, tree, below)
+	return d.compare(at, treeIn(now), below)
+}
+
+// treeIn is the directory at an entry, "" where there is none.
+func treeIn(e gitops.TreeEntry) gitops.Hash {
+	if !e.Directory() {
+		return ""
+	}
+	return e.ID
 }
 
 func (d *differ) entries(tree gitops.Hash) ([]gitops.TreeEntry, error) {
@@ -244,8 +245,8 @@ func matchPath(pattern, at string) bool {
 	if len(parts) < n {
 		return false
 	}
-	ok, err := path.Match(pattern, strings.Join(parts[:n], "/"))
-	return err == nil && ok
+	ok, _ := path.Match(pattern, strings.Join(parts[:n], "/")) // no pattern of a trust file is a bad one
+	return ok
 }
 
 // reaches reports whether something protected can lie below a directory.
@@ -256,7 +257,7 @@ func (g Protection) reaches(dir string) bool {
 		if len(parts) <= depth {
 			continue
 		}
-		if ok, err := path.Match(strings.Join(parts[:depth], "/"), dir); err == nil && ok {
+		if ok, _ := path.Match(strings.Join(parts[:depth], "/"), dir); ok {
 			return true
 		}
 	}
