@@ -75,8 +75,10 @@ func (x *examination) continues(ctx context.Context, id gitops.Hash, raw rawComm
 	if err != nil {
 		return err
 	}
-	if _, err := p.check(own(line, before), x.moment(line), x.revoked, roleMerger); err == nil && len(before.parents) == 2 {
-		return nil
+	// Who has another role, too, merged as a person and was held to nothing.
+	who, err := p.check(own(line, before), x.moment(line), x.revoked, roleDeveloper, roleRoot, roleMerger)
+	if err == nil && who.role == roleMerger {
+		return nil // it is a merge: a forge's key signs nothing else
 	}
 	people := slices.DeleteFunc(append([]string{roleDeveloper, roleRoot}, p.file.releasers(x.commit.FullRef)...),
 		func(role string) bool { return role == roleMerger })
