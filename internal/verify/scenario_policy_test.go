@@ -229,7 +229,7 @@ func TestChangesBelowProtectedPaths(t *testing.T) {
 // A refusal names each who could approve once, in one order.
 func TestRefusalsNameWhoCould(t *testing.T) {
 	w := newInband(t)
-	text := strings.Replace(w.trust(1, ""), "{paths: [rbac/], approvals: 2}", "{paths: [rbac/], approvals: 3, by: [root, developer]}", 1)
+	text := strings.Replace(w.trust(1, ""), "{paths: [rbac/], approvals: 2}", "{paths: [rbac/], approvals: 3, by: [developer, root]}", 1)
 	w.base[trustYAML] = strings.Replace(text, "developer: {principals: [dan, erin]}", "developer: {principals: [erin, dan, alice]}", 1)
 	w.root = w.commitOf(nil, w.base, "")
 	head := w.commitOf(w.keys["dan"].sign, w.base.with(files{"rbac/admin.yaml": "c: 2\n"}), w.forMain(), w.root)

@@ -143,3 +143,16 @@ func TestReadsThatFailWhereLinesPart(t *testing.T) {
 		return c.Valid(), err
 	})
 }
+
+// Directories in which nothing protected can lie are not read: a node does not
+// fetch them for the decision, nor do many files in them make it refuse.
+func TestDirectoriesThatHoldNothingProtected(t *testing.T) {
+	w := newInband(t)
+	dir := w.tree(files{"deep.yaml": "d\n"})
+	tree := w.tree(w.base.with(files{"apps/deep.yaml": "d\n", "apps/web.yaml": ""}))
+	head := w.commitTree(w.keys["dan"].sign, tree, w.forMain(), w.root)
+	w.remove(dir)
+	if got, err := w.verifier(t, nil).Verify(t.Context(), onMain(head), ""); err != nil || !got.Valid() {
+		t.Errorf("without the tree of apps: %v", err)
+	}
+}
