@@ -80,8 +80,8 @@ func parseStatement(ref string, raw []byte) (statement, error) {
 		if line == "" {
 			continue
 		}
-		key, value, ok := strings.Cut(line, ": ")
-		if _, twice := s.fields[key]; !ok || twice || value == "" {
+		key, value, _ := strings.Cut(line, ": ")
+		if _, twice := s.fields[key]; twice || value == "" {
 			return statement{}, errors.New("a line is not KEY: VALUE, or is there twice")
 		}
 		s.fields[key] = value
