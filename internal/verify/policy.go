@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -105,12 +104,12 @@ func (p Principal) keys(name string) ([]allowedSigner, []pgpKey, error) {
 		return nil, nil, err
 	}
 	var options []string
-	for option, value := range map[string]string{"valid-after": p.ValidAfter, "valid-before": p.ValidBefore} {
-		if value != "" {
-			options = append(options, option+`="`+value+`"`)
-		}
+	if p.ValidAfter != "" {
+		options = append(options, `valid-after="`+p.ValidAfter+`"`)
 	}
-	slices.Sort(options)
+	if p.ValidBefore != "" {
+		options = append(options, `valid-before="`+p.ValidBefore+`"`)
+	}
 	var signers []allowedSigner
 	for _, line := range p.SSH {
 		if strings.ContainsAny(line, "\n\r") {
@@ -120,10 +119,7 @@ func (p Principal) keys(name string) ([]allowedSigner, []pgpKey, error) {
 		if rest, ok := strings.CutPrefix(line, "cert-authority "); ok {
 			line, all = rest, append([]string{"cert-authority"}, options...)
 		}
-		if len(all) > 0 {
-			line = strings.Join(all, ",") + " " + line
-		}
-		s, err := parseSignerLine(name + " " + line)
+		s, err := parseSignerLine(name + " " + strings.Join(all, ",") + " " + line) // as many spaces as one likes
 		if err != nil {
 			return nil, nil, err
 		}
