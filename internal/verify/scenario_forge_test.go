@@ -59,3 +59,19 @@ func TestForgeMergesOfDirectories(t *testing.T) {
 		{"it was a file", gitops.MergerAuthored, merge(both, sides{file, one, two, one.with(two)})},
 	})
 }
+
+// A forge may go on from what a node accepted, though the approval that released
+// it is not shown any more.
+func TestForgeMergesIntoWhatWasAccepted(t *testing.T) {
+	w := newInband(t)
+	f := w.fork()
+	ours := w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/web.yaml": "ours\n"}), "", w.root)
+	w.approve("dan", f.theirs, w.root)
+	head := w.commitOf(w.keys["forge"].sign, f.merged, w.forMain(), ours, f.theirs)
+	for accepted, want := range map[gitops.Hash]gitops.Reason{ours: "", w.root: gitops.NotApproved} {
+		got, err := w.verifier(t, nil).Verify(t.Context(), onMain(head), accepted)
+		if gitops.ReasonOf(err) != want || got.Valid() != (want == "") {
+			t.Errorf("accepted %s: %v, want %q", accepted.Short(), err, want)
+		}
+	}
+}

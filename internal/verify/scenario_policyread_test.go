@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify"
+)
+
+// A commit that is not judged itself, because it lies below, still says by its
+// tree who may build on it. What does not begin with its tree says nothing.
+func TestTreesOfCommitsBelow(t *testing.T) {
+	for name, c := range map[string]struct {
+		begin string
+		want  gitops.Reason
+	}{
+		"tree":                 {"tree " + string(emptyTree), ""},
+		"an id, and no word":   {string(emptyTree), gitops.MalformedCommit},
+		"the word in capitals": {"TREE " + string(emptyTree), gitops.MalformedCommit},
+		"no id":                {"tree what", gitops.MalformedCommit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			below := w.put(gitops.CommitObject, []byte(strings.Replace(w.unsigned(), "tree "+string(emptyTree), c.begin, 1)))
+			main, side := w.commit(nil, below), w.commit(w.ann.sign, below)
+			head := w.commit(w.ann.sign, main, side)
+			v := w.verifier(func(cfg *verify.Config) { cfg.Introduction = string(main) })
+			got, err := v.Verify(t.Context(), onMain(head), main)
+			if gitops.ReasonOf(err) != c.want || got.Valid() != (c.want == "") {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
