@@ -317,7 +317,9 @@ func TestRenderedOnTheWay(t *testing.T) {
 		t.Errorf("all by a root: %v, %d rendered", err, c.rendered)
 	}
 	c = newCourse(w, both[:100]...)
-	if err := c.release(c.plan(-1), nil); err != nil || c.rendered > 100 {
+	p := c.plan(-1)
+	p.Changed = append(p.Changed, verify.Change{Ref: gitops.ObjectRef{Group: role.Group, Kind: role.Kind, Name: "another"}})
+	if err := c.release(p, nil); err != nil || c.rendered > 100 {
 		t.Errorf("every other one by a root: %v, %d rendered", err, c.rendered)
 	}
 	c = newCourse(w, both...)

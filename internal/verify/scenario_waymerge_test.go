@@ -64,9 +64,21 @@ func TestMergesOnTheWay(t *testing.T) {
 		if got := c.refused(c.release(c.plan(0), nil)); got != merge {
 			t.Errorf("merged again: blamed %s, want %s", got, merge)
 		}
+		c.add(made{"dan", "two", nil}, one, above)
+		if got := c.refused(c.release(c.plan(0), nil)); got != merge {
+			t.Errorf("merged again, the other way round: blamed %s, want %s", got, merge)
+		}
 		c.approve("bob", merge, one)
 		if err := c.release(c.plan(0), nil); err != nil {
 			t.Errorf("the merge is approved: %v", err)
+		}
+		first := c.add(made{"dan", "one", nil}, one, two)
+		if got := c.refused(c.release(c.plan(0), nil)); got != first {
+			t.Errorf("for the first one: blamed %s, want %s", got, first)
+		}
+		c.approve("bob", first, one)
+		if err := c.release(c.plan(0), nil); err != nil {
+			t.Errorf("for the first one, approved: %v", err)
 		}
 	})
 	t.Run("the same was approved on two lines", func(t *testing.T) {
@@ -180,6 +192,21 @@ func TestMergesOnTheWay(t *testing.T) {
 			t.Errorf("blamed %s, want %s", got, merge)
 		}
 	})
+	t.Run("two commits are sealed", func(t *testing.T) {
+		// Whichever is found first.
+		for order := map[bool]bool{}; len(order) < 2; {
+			c := newCourse(newInband(t), made{"dan", "evil", nil}, made{"dan", "more evil", nil}, made{"dan", "more evil", nil})
+			order[c.ids[1] < c.ids[2]] = true
+			for _, sealed := range c.ids[1:3] {
+				for _, name := range []string{"alice", "bob"} {
+					c.state(name, verify.SealRef(sealed, name), sealed, gitops.CommitObject, verify.SealMessage(c.root, sealed, now))
+				}
+			}
+			if err := c.release(c.plan(0), nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	t.Run("a line that begins anew", func(t *testing.T) {
 		c := newCourse(newInband(t), made{"dan", "", nil})
 		anew := c.commitOf(c.keys["dan"].sign, c.base.with(files{"x": "anew\n"}), "")
@@ -254,6 +281,10 @@ func TestReleaseWithoutProtections(t *testing.T) {
 	if err := makes(t, v, w.root, head, true, role); err != nil {
 		t.Errorf("mode none: %v", err)
 	}
+	odd := onMain(w.commitOf(nil, files{trustYAML: "nonsense: true\n"}, "", head))
+	if got, err := v.Verify(t.Context(), odd, head); err != nil || got.TrustVersion() != 0 {
+		t.Errorf("mode none reads no trust file: %v", err)
+	}
 }
 
 // A revocation that cannot be read may be of the key that approved.
@@ -283,42 +314,48 @@ func TestReleaseWithReadsThatFail(t *testing.T) {
 	c := newCourse(newInband(t), made{"alice", "old", nil}, made{"dan", "evil", nil}, made{"dan", "old", nil}, made{"dan", "new", []string{"bob"}}, made{"dan", "new", nil})
 	topic := c.add(made{"erin", "other", nil}, c.ids[4])
 	c.add(made{"dan", "other", nil}, c.ids[5], topic)
-	for name, plan := range map[string]func() verify.Plan{
-		"refused": func() verify.Plan { return c.plan(1) },
-		"another label": func() verify.Plan {
-			p := c.plan(1)
-			p.Runs = verify.Content{}
-			return p
-		},
+	lines := newCourse(newInband(t), made{"alice", "one", nil}, made{"dan", "one", nil})
+	for _, name := range []string{"alice", "bob"} {
+		lines.state(name, verify.SealRef(lines.ids[1], name), lines.ids[1], gitops.CommitObject, verify.SealMessage(lines.root, lines.ids[1], now))
+	}
+	own := lines.add(made{"dan", "one", nil}, lines.ids[1])
+	two := lines.add(made{"alice", "two", nil}, lines.ids[1])
+	merge := lines.add(made{"alice", "one", nil}, own, lines.ids[2], two)
+	label := c.plan(1)
+	label.Runs = verify.Content{}
+	for name, s := range map[string]struct {
+		*course
+		plan   verify.Plan
+		blamed gitops.Hash
+	}{
+		"a branch":      {c, c.plan(1), topic},
+		"another label": {c, label, topic},
+		"three lines":   {lines, lines.plan(0), merge},
 	} {
-		if got := c.refused(c.release(plan(), nil)); got != topic {
-			t.Fatalf("%s: blamed %s, want %s", name, got, topic)
-		}
 		away := &gitops.Error{Reason: gitops.StoreFailed, Message: "the disk is away"}
 		for n := 0; ; n++ {
 			left := n
 			fails := func() error {
-				if left--; left < 0 {
+				if left--; left == -1 {
 					return away
 				}
 				return nil
 			}
-			v, err := verify.New(c.config(), unsteady{c, fails})
+			v, err := verify.New(s.config(), unsteady{s, fails})
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := plan()
-			content := p.Content
+			p := s.plan
 			p.Content = func(ctx context.Context, commit verify.Commit) (verify.Content, error) {
 				if err := fails(); err != nil {
 					return nil, err
 				}
-				return content(ctx, commit)
+				return s.plan.Content(ctx, commit)
 			}
 			_, err = v.Release(t.Context(), p)
 			if left >= 0 {
-				if got := c.refused(err); got != topic {
-					t.Errorf("%s: all read: %v", name, err)
+				if got := s.refused(err); got != s.blamed {
+					t.Errorf("%s: all read: blamed %q, want %s: %v", name, got, s.blamed, err)
 				}
 				break
 			}

@@ -29,9 +29,6 @@ func (x *examination) steps(ctx context.Context, since gitops.Hash) ([]step, err
 		since = x.introduction()
 	}
 	if x.v.cfg.Mode != ModeHistory { // a head stands for all that came since the one before
-		if since == x.head() {
-			return []step{{id: since}}, nil
-		}
 		raw, err := parseIn(ctx, x.objects, x.head())
 		return []step{{id: since}, {id: x.head(), raw: raw, from: []int{0}}}, err
 	}
@@ -41,7 +38,7 @@ func (x *examination) steps(ctx context.Context, since gitops.Hash) ([]step, err
 		return nil, err
 	}
 	ground, err := x.ground(ctx, since, bounds)
-	if err != nil || ground == "" {
+	if ground == "" {
 		return nil, err
 	}
 	if err := x.enter(ctx, ground); err != nil {

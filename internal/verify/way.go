@@ -98,8 +98,8 @@ func (w *way) asks(ctx context.Context, c class) (asks, error) {
 	a := asks{needed: make([]bool, n), free: make([]bool, n), closed: map[int]guard{}}
 	a.needed[n-1], a.free[0] = true, true
 	var missing error
-	for i := n - 1; i > 0; i-- {
-		if !a.needed[i] || w.steps[i].old {
+	for i := n - 1; i >= 1; i-- {
+		if !a.needed[i] {
 			continue
 		}
 		all, err := w.guarded(ctx, i, c.change)
@@ -116,7 +116,7 @@ func (w *way) asks(ctx context.Context, c class) (asks, error) {
 			a.closed[i] = all[shut]
 		}
 		for _, from := range w.steps[i].from {
-			a.needed[from] = true
+			a.needed[from] = !w.steps[from].old
 		}
 	}
 	return a, missing
@@ -160,8 +160,8 @@ func (w *way) guarded(ctx context.Context, i int, c Change) ([]guard, error) {
 func (w *way) follow(ctx context.Context, ref gitops.ObjectRef, a asks) error {
 	runs := make([]int, len(w.steps))
 	for i := range w.steps {
-		if !a.needed[i] || w.steps[i].old {
-			continue // of what is old, what runs is compared with
+		if !a.needed[i] {
+			continue // where it is old: what runs is compared with it
 		}
 		if runs[i] = i; a.free[i] {
 			continue
@@ -186,11 +186,11 @@ func (w *way) follow(ctx context.Context, ref gitops.ObjectRef, a asks) error {
 func (w *way) after(ctx context.Context, ref gitops.ObjectRef, i int, a asks, runs []int) (int, error) {
 	from := w.steps[i].from
 	joined, err := w.joined(ctx, ref, from, runs)
-	if _, shut := a.closed[i]; shut || err != nil || len(from) == 0 || runs[from[0]] == conflict {
+	if _, shut := a.closed[i]; shut || err != nil || len(from) == 0 {
 		return joined, err
 	}
 	same, err := w.same(ctx, ref, runs[from[0]], from[0])
-	if err != nil || !same {
+	if !same {
 		return joined, err
 	}
 	if joined != conflict && joined != runs[from[0]] {
@@ -230,11 +230,7 @@ func (w *way) joined(ctx context.Context, ref gitops.ObjectRef, from, runs []int
 // descends reports whether a step is another or comes after it. All come after
 // the ground.
 func (w *way) descends(a, b int) bool {
-	if a == b || b == 0 {
-		return true
-	}
-	i, ok := w.x.arrivals.index[w.steps[b].id]
-	return ok && w.x.arrivals.contains(w.steps[a].id, i)
+	return b == 0 || w.x.arrivals.contains(w.steps[a].id, w.x.arrivals.index[w.steps[b].id])
 }
 
 // same reports whether two steps make the same of an object. What does not render
@@ -244,11 +240,11 @@ func (w *way) same(ctx context.Context, ref gitops.ObjectRef, a, b int) (bool, e
 		return a == b, nil
 	}
 	before, err := w.content(ctx, a)
-	if err != nil || before == nil {
+	if before == nil {
 		return false, err
 	}
 	after, err := w.content(ctx, b)
-	return err == nil && after != nil && before[ref.Key()] == after[ref.Key()], err
+	return after != nil && before[ref.Key()] == after[ref.Key()], err
 }
 
 // sameGround reports whether the ground makes of what rests on it what it made of
@@ -263,7 +259,7 @@ func (w *way) sameGround(ctx context.Context) (bool, error) {
 			continue
 		}
 		now, err := w.content(ctx, 0)
-		if err != nil || now == nil {
+		if now == nil {
 			return false, err
 		}
 		for _, ref := range c.objects {
