@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
+	"github.com/edgeagent/edgeagent/internal/verify"
 )
 
 // What a forge merges into was released: by its own merge, which was held to what
@@ -74,4 +75,20 @@ func TestForgeMergesIntoWhatWasAccepted(t *testing.T) {
 			t.Errorf("accepted %s: %v, want %q", accepted.Short(), err, want)
 		}
 	}
+}
+
+// A store that cannot read a directory that both sides changed has decided
+// nothing: least of all that what the forge made of it is right.
+func TestReadsThatFailInAForgesMerge(t *testing.T) {
+	t.Parallel()
+	w := newInband(t)
+	ours, theirs := files{"new/deep/a": "1\n"}, files{"new/deep/b": "2\n"}
+	one := w.commitOf(w.keys["dan"].sign, w.base.with(ours), w.forMain(), w.root)
+	two := w.commitOf(w.keys["erin"].sign, w.base.with(theirs), "", w.root)
+	w.approve("dan", two, w.root)
+	head := w.commitOf(w.keys["forge"].sign, w.base.with(ours).with(theirs), w.forMain(), one, two)
+	failEachRead(t, w, w.config(), 15, func(v *verify.Verifier) (bool, error) {
+		c, err := v.Verify(t.Context(), onMain(head), w.root)
+		return c.Valid(), err
+	})
 }

@@ -122,12 +122,15 @@ func (w *inband) letThrough(head gitops.Hash) *verify.Verifier {
 	return v
 }
 
-// manyFiles is a tree with n files of one content.
-func (w *inband) manyFiles(n int, content string) gitops.Hash {
+// manyFiles is a tree with n files of one content, and more of it behind them.
+func (w *inband) manyFiles(n int, content string, more ...string) gitops.Hash {
 	blob := must(hex.DecodeString(string(w.put(gitops.BlobObject, []byte(content)))))
 	var raw []byte
 	for i := range n {
 		raw = append(append(raw, fmt.Sprintf("100644 f%06d\x00", i)...), blob...)
+	}
+	for _, name := range more {
+		raw = append(append(raw, "100644 "+name+"\x00"...), blob...)
 	}
 	return w.put(gitops.TreeObject, raw)
 }
@@ -164,16 +167,15 @@ func TestChangesTooManyToTell(t *testing.T) {
 			head := w.commitTree(w.keys["dan"].sign, tree, w.forMain(), w.root)
 			return offer{commit: onMain(head), blamed: head}
 		}},
-		{"forge merges twenty thousand files", gitops.MergerAuthored, func(w *inband, broken bool) offer {
-			// Each side changes a file of its own in a directory of many.
-			n := either(broken, 19_998, 19_900)
-			many := w.withDirectory(w.base, "many", w.manyFiles(n, "x\n"))
-			base := w.commitTree(w.keys["dan"].sign, many, "", w.root)
-			one := w.withDirectory(w.base.with(files{"apps/web.yaml": "ours\n"}), "many", w.manyFiles(n, "x\n"))
-			two := w.withDirectory(w.base.with(files{"clusters/n1/app.yaml": "theirs\n"}), "many", w.manyFiles(n+1, "x\n"))
-			both := w.withDirectory(w.base.with(files{"apps/web.yaml": "ours\n", "clusters/n1/app.yaml": "theirs\n"}), "many", w.manyFiles(n+1, "x\n"))
-			three := w.withDirectory(w.base.with(files{"apps/web.yaml": "ours\n"}), "many", w.manyFiles(n-1, "x\n"))
-			ours := w.commitTree(w.keys["dan"].sign, either(broken, three, one), w.forMain(), base)
+		{"forge merges twenty thousand files and one", gitops.MergerAuthored, func(w *inband, broken bool) offer {
+			// Each side adds a file of its own to a directory of many; five are
+			// beside it. The merge is right, and one of them too much to compare.
+			many := func(more ...string) gitops.Hash {
+				return w.withDirectory(w.base, "many", w.manyFiles(either(broken, 19_994, 19_993), "x\n", more...))
+			}
+			base := w.commitTree(w.keys["dan"].sign, many(), "", w.root)
+			ours := w.commitTree(w.keys["dan"].sign, many("g"), w.forMain(), base)
+			two, both := many("h"), many("g", "h")
 			theirs := w.commitTree(w.keys["erin"].sign, two, "", base)
 			w.approve("dan", theirs, base)
 			head := w.commitTree(w.keys["forge"].sign, both, w.forMain(), ours, theirs)
