@@ -35,3 +35,18 @@ func TestTreesOfCommitsBelow(t *testing.T) {
 		})
 	}
 }
+
+// Whose key is out of its time is told so, though other roles do not know it.
+func TestRolesThatDoNotKnowAKeySayLess(t *testing.T) {
+	runRules(t, []rule{
+		{"root whose time is over, and who is no developer", gitops.KeyExpired, func(w *inband, broken bool) offer {
+			alice := w.keys["alice"].line()
+			dated := `  alice: {validBefore: "` + either(broken, "20260501", "20260701") + `", validAfter: "20250101", ssh: ["` + alice + `"]}`
+			w.base[trustYAML] = strings.Replace(w.trust(1, ""), `  alice: {ssh: ["`+alice+`"]}`, dated, 1)
+			w.root = w.commitOf(nil, w.base, "")
+			head := w.commitOf(w.keys["alice"].sign, w.base, "", w.root)
+			w.approve("dan", head, w.root)
+			return offer{commit: onMain(head), blamed: head}
+		}},
+	})
+}
