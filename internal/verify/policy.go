@@ -145,7 +145,8 @@ func (p Principal) keys(name string) ([]allowedSigner, []pgpKey, error) {
 // check verifies a signature by a principal of one of the roles. The first role
 // that lets it through is the signer's.
 func (p *policy) check(s signed, at moment, revoked revocations, roles ...string) (signer, error) {
-	var last error
+	var last error = refusal(gitops.UnknownSigner, "have it signed by somebody who may",
+		"%s: %s gives nobody the role %s", s.what, p.name, strings.Join(roles, " or "))
 	for _, role := range roles {
 		r, ok := p.rings[role]
 		if !ok {
@@ -156,13 +157,9 @@ func (p *policy) check(s signed, at moment, revoked revocations, roles ...string
 			who.role = role
 			return who, nil
 		}
-		if last == nil || gitops.ReasonOf(last) == gitops.UnknownSigner {
+		if gitops.ReasonOf(last) == gitops.UnknownSigner {
 			last = err // a key that is out of its time says more than one that is not there
 		}
-	}
-	if last == nil {
-		last = refusal(gitops.UnknownSigner, "have it signed by somebody who may",
-			"%s: %s gives nobody the role %s", s.what, p.name, strings.Join(roles, " or "))
 	}
 	return signer{}, last
 }
