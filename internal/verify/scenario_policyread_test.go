@@ -50,3 +50,31 @@ func TestRolesThatDoNotKnowAKeySayLess(t *testing.T) {
 		}},
 	})
 }
+
+// Lines above a seal can part at a commit that is not judged. One without a tree
+// is not taken for an empty one: that would say what a merge of them must hold.
+func TestLinesThatPartAtNoTree(t *testing.T) {
+	for name, c := range map[string]struct {
+		tree bool
+		want gitops.Reason
+	}{"a tree": {true, ""}, "none": {false, gitops.MalformedCommit}} {
+		t.Run(name, func(t *testing.T) {
+			w := newInband(t)
+			other := w.base.with(files{"rbac/admin.yaml": "c: 0\n"})
+			tree := ""
+			if c.tree {
+				tree = string(w.tree(other))
+			}
+			below := w.put(gitops.CommitObject, []byte(strings.Replace(w.unsigned(), string(emptyTree), tree, 1)))
+			w.root = w.commitOf(nil, w.base, "", below)
+			sealed := w.commitOf(nil, other, "", below)
+			w.seal(sealed, now, "alice", "bob")
+			side := w.commitOf(w.keys["erin"].sign, other.with(files{"apps/new.yaml": "n\n"}), "", sealed)
+			head := w.commitOf(w.keys["dan"].sign, w.base.with(files{"apps/new.yaml": "n\n"}), w.forMain(), w.root, side)
+			got, err := w.verifier(t, nil).Verify(t.Context(), onMain(head), w.root)
+			if gitops.ReasonOf(err) != c.want || got.Valid() != (c.want == "") {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
