@@ -222,6 +222,7 @@ func TestChangesBelowProtectedPaths(t *testing.T) {
 		{"deep pattern, changed", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n1/sys/a": "2\n"}, files{"clusters/n1/app.yaml": "2\n"})},
 		{"deep pattern, new", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n3/sys/a": "1\n"}, files{"clusters/n3/system/a": "1\n"})},
 		{"deep pattern, whole directory gone", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n2/sys": ""}, files{"apps/web.yaml": ""})},
+		{"deep pattern, files where a directory would be", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n3": "1\n", "clusters/n1/sys/a": "2\n"}, files{"clusters/n3": "1\n"})},
 		{"deep pattern, directory in the place of a file", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n2/sys": "", "clusters/n2/sys/b": "1\n"}, nil)},
 	})
 }

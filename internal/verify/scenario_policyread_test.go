@@ -78,3 +78,30 @@ func TestLinesThatPartAtNoTree(t *testing.T) {
 		})
 	}
 }
+
+// A trust file can say which repository it is for. A node that takes the first
+// head that it sees has not been told which that is.
+func TestTrustFileOfARepositoryThatTheNodeDoesNotName(t *testing.T) {
+	w := newInband(t)
+	bound := w.base.with(files{trustYAML: w.trust(1, "introduction: "+string(w.root)+"\n")})
+	another := w.commit(nil)
+	for name, c := range map[string]struct {
+		introduction string
+		parents      []gitops.Hash
+		want         gitops.Reason
+	}{
+		"none":    {verify.FirstSeen, nil, ""},
+		"another": {string(another), []gitops.Hash{another}, gitops.TrustFileRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			head := w.commitOf(w.keys["dan"].sign, bound, "", c.parents...)
+			for _, who := range []string{"alice", "bob", "erin"} {
+				w.state(who, verify.ApprovalRef(head, who), head, gitops.CommitObject, verify.ApprovalMessage(head, "refs/heads/main", "", head))
+			}
+			v := w.verifier(t, both(w.nodesFiles, func(cfg *verify.Config) { cfg.Introduction = c.introduction }))
+			if got, err := v.Verify(t.Context(), onMain(head), ""); gitops.ReasonOf(err) != c.want || got.Valid() != (c.want == "") {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
