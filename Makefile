@@ -144,7 +144,7 @@ cover: ## fail where the last make test covered less than 80 % of what decides
 
 # The files of internal/verify that decide. Each of their guards is switched off
 # in turn, and some test must notice.
-DECIDE := decide.go examine.go head.go steps.go way.go blames.go authority.go enter.go rotation.go protected.go binding.go merger.go mergebase.go \
+DECIDE := decide.go examine.go head.go steps.go way.go content.go blames.go authority.go enter.go rotation.go protected.go binding.go merger.go mergebase.go \
 	published.go statement.go policy.go release.go trustfile.go ancestry.go history.go waiver.go return.go moment.go
 
 # It takes long, and is not a part of CI. RUN='^rotation' tries a slice.

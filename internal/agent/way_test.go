@@ -114,7 +114,8 @@ func TestLabelApprovesNothing(t *testing.T) {
 		one := w.pushBy("dan", content{"a": "1"})
 		w.approve("alice", one.Hash(), w.start)
 		w.once()
-		two := w.pushBy("dan", content{"a": "1"}) // and b, on other nodes
+		two := w.pushBy("dan", content{"a": "1", "b": "evil"})
+		w.remote.contents[two.Hash()] = content{"a": "1"} // b is for other nodes
 		w.once()
 		w.runs(two, content{"a": "1"})
 		w.remote.contents[two.Hash()] = content{"a": "1", "b": "evil"}

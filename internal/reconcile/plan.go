@@ -98,7 +98,7 @@ func (p *planner) object(m gitops.Manifest) error {
 	if err != nil {
 		return err
 	}
-	if mayRecreate(m, p.bundles[m.Bundle], marksOf(annotations)) {
+	if exists && mayRecreate(m, p.bundles[m.Bundle], marksOf(annotations)) {
 		p.plan.Forced = append(p.plan.Forced, key)
 	}
 	asked := marksOf(annotations).with(l.marks)

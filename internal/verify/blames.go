@@ -4,20 +4,23 @@ package verify
 
 import (
 	"context"
+	"slices"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
 // blames names the step that made of an object what may not run, for a head that
 // still does: the one that has to be approved, or taken back.
-func (w *way) blames(ctx context.Context, ref gitops.ObjectRef, a asks, runs []int) error {
+func (w *way) blames(ctx context.Context, ref gitops.ObjectRef, a asks, states []state) error {
+	var passed []int // from the head on
 	for i := len(w.steps) - 1; ; {
-		line, at, err := w.turn(ctx, ref, i, runs)
+		line, at, err := w.turn(ctx, ref, i, states)
 		if err != nil {
 			return err
 		}
 		i = line[at]
-		below, err := w.below(ctx, ref, i, a, runs)
+		passed = append(passed, line[:at+1]...)
+		below, err := w.below(ctx, ref, i, a, states)
 		if err != nil {
 			return err
 		}
@@ -25,26 +28,35 @@ func (w *way) blames(ctx context.Context, ref gitops.ObjectRef, a asks, runs []i
 			i = below
 			continue
 		}
-		undoes, err := w.undoes(ctx, ref, line[:at+1], runs)
+		undoes, err := w.undoes(ctx, ref, line[:at+1], states)
 		if err != nil {
 			return err
 		}
-		if _, closed := a.closed[undoes]; undoes != i || !closed {
+		if _, closed := a.closed[i]; undoes != i || !closed && len(w.steps[i].from) > 1 {
 			id := w.steps[undoes].id
 			return blame(refusal(gitops.NotApproved, "take it back by a commit",
 				"commit %s keeps %s as its first parent has it, and so undoes what was approved on the line that it merges", id.Short(), ref), id)
 		}
-		return w.refuses(i, a.closed[i], ref)
+		// What is approved on a line of its own, on something else than what may run,
+		// comes in by a merge: that is to be approved.
+		for _, i := range slices.Backward(passed) {
+			if g, closed := a.closed[i]; closed {
+				return w.refuses(i, g, ref)
+			}
+		}
+		id := w.steps[i].id
+		return blame(refusal(gitops.NotApproved, "take it back by a commit, and have what is wanted approved on top of that",
+			"commit %s changes %s, and was approved in comparison with something else than what may run", id.Short(), ref), id)
 	}
 }
 
 // turn follows first parents down from a step, as long as the same may run: to
 // the step that first made something else of it.
-func (w *way) turn(ctx context.Context, ref gitops.ObjectRef, head int, runs []int) (line []int, at int, err error) {
+func (w *way) turn(ctx context.Context, ref gitops.ObjectRef, head int, states []state) (line []int, at int, err error) {
 	line = []int{head}
 	for i := head; ; {
 		from := w.steps[i].from
-		if len(from) == 0 || w.steps[from[0]].old || runs[from[0]] != runs[head] {
+		if len(from) == 0 || w.steps[from[0]].old || states[from[0]].runs != states[head].runs {
 			break
 		}
 		i = from[0]
@@ -54,7 +66,7 @@ func (w *way) turn(ctx context.Context, ref gitops.ObjectRef, head int, runs []i
 	low, high := 0, len(line)
 	for high-low > 1 {
 		middle := (low + high) / 2
-		same, err := w.same(ctx, ref, runs[head], line[middle])
+		same, err := w.same(ctx, ref, states[head].runs, line[middle])
 		if err != nil {
 			return nil, 0, err
 		}
@@ -69,13 +81,13 @@ func (w *way) turn(ctx context.Context, ref gitops.ObjectRef, head int, runs []i
 
 // below is the parent from which a step has it: a merge takes over what another
 // line made, and what was approved may rest on what was not.
-func (w *way) below(ctx context.Context, ref gitops.ObjectRef, i int, a asks, runs []int) (int, error) {
+func (w *way) below(ctx context.Context, ref gitops.ObjectRef, i int, a asks, states []state) (int, error) {
 	_, closed := a.closed[i]
 	for _, from := range w.steps[i].from {
 		if w.steps[from].old {
 			continue
 		}
-		allowed, err := w.same(ctx, ref, runs[from], from)
+		allowed, err := w.same(ctx, ref, states[from].runs, from)
 		if err != nil {
 			return 0, err
 		}
@@ -92,7 +104,7 @@ func (w *way) below(ctx context.Context, ref gitops.ObjectRef, i int, a asks, ru
 
 // undoes is the merge that brought what may run into a line and did not take it
 // over, where the last of the line made nothing new; else the last of the line.
-func (w *way) undoes(ctx context.Context, ref gitops.ObjectRef, line []int, runs []int) (int, error) {
+func (w *way) undoes(ctx context.Context, ref gitops.ObjectRef, line []int, states []state) (int, error) {
 	last := line[len(line)-1]
 	from := w.steps[last].from
 	if len(from) == 0 || !w.steps[from[0]].old {
@@ -106,7 +118,7 @@ func (w *way) undoes(ctx context.Context, ref gitops.ObjectRef, line []int, runs
 			if w.steps[other].old || n+1 < len(line) && other == line[n+1] {
 				continue
 			}
-			if allowed, err := w.same(ctx, ref, runs[other], other); err != nil || allowed {
+			if allowed, err := w.same(ctx, ref, states[other].runs, other); err != nil || allowed {
 				return line[n], err
 			}
 		}
@@ -115,7 +127,7 @@ func (w *way) undoes(ctx context.Context, ref gitops.ObjectRef, line []int, runs
 }
 
 func (w *way) refuses(i int, g guard, ref gitops.ObjectRef) error {
-	if made, known := w.contents[i]; known && made == nil {
+	if made, known := w.contents[w.steps[i].raw.tree]; known && made == nil {
 		return g.refuses(w.steps[i].id, "does not render, so that nobody can tell what it does to "+ref.String())
 	}
 	return g.refuses(w.steps[i].id, "changes "+ref.String())

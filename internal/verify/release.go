@@ -5,6 +5,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
@@ -67,17 +68,20 @@ func (x *examination) mayDo(ctx context.Context, p Plan) error {
 		if err != nil {
 			return err
 		}
-		// What the node runs was released, unless it would make something else of
-		// the same commit by now: by another label or variable, or another version
-		// of this program. Then it is judged as a new node's.
-		same := len(w.steps) > 0
-		if same && w.steps[0].id == p.Since {
-			if same, err = w.sameGround(ctx); err != nil {
+		if len(w.steps) > 0 {
+			// What the node runs was released, unless it would make something else of
+			// the same commit by now: by another label or variable, or another version
+			// of this program. That is judged as a new node's.
+			moved := []Change(nil)
+			if w.steps[0].id == p.Since {
+				if moved, w.plan.Changed, err = w.moved(ctx); err != nil {
+					return err
+				}
+			}
+			if err := w.released(ctx); err != nil || len(moved) == 0 {
 				return err
 			}
-		}
-		if same {
-			return w.released(ctx)
+			p.Changed = moved
 		}
 	}
 	w, err := x.wayFrom(ctx, p, "")
@@ -92,7 +96,9 @@ func (x *examination) mayDo(ctx context.Context, p Plan) error {
 
 func (x *examination) wayFrom(ctx context.Context, p Plan, since gitops.Hash) (*way, error) {
 	steps, err := x.steps(ctx, since)
-	return &way{x: x, plan: p, steps: steps, contents: map[int]Content{}, guards: map[asked]guard{}}, err
+	w := &way{x: x, plan: p, steps: steps, contents: map[gitops.Hash]Content{}, guards: map[asked]guard{}}
+	w.merges = slices.ContainsFunc(steps, func(s step) bool { return len(s.from) > 1 })
+	return w, err
 }
 
 // guard is a protection, who stands for the commit, and who else could.

@@ -3,8 +3,6 @@
 package verify_test
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"testing"
 
@@ -109,6 +107,82 @@ func TestMergesOnTheWay(t *testing.T) {
 			t.Errorf("with a difference that everybody sees, in %s: blamed %s", other, got)
 		}
 	})
+	t.Run("branches that leave it alone", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "weak", nil}, made{"alice", "hard", nil})
+		main := c.head()
+		branch := c.add(made{"erin", "weak", []string{"bob"}}, c.ids[1]) // approved for something else
+		c.add(made{"dan", "hard", nil}, main, branch)
+		for _, since := range []int{0, 1, 2, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != "" {
+				t.Errorf("since %d: blamed %s", since, got)
+			}
+		}
+		evil := c.add(made{"dan", "weak", nil}, main, branch)
+		for _, since := range []int{0, 1, 2, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != evil {
+				t.Errorf("since %d: blamed %s, want %s", since, got, evil)
+			}
+		}
+	})
+	t.Run("equal by another way", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "weak", nil})
+		there := c.add(made{"alice", "hard", nil}, c.ids[1])
+		back := c.add(made{"alice", "weak", nil}, there)
+		main := c.add(made{"alice", "hard", nil}, c.ids[1])
+		one := c.add(made{"dan", "hard", nil}, there, main)
+		two := c.add(made{"dan", "weak", nil}, one, back)
+		for _, since := range []int{0, 1, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != two {
+				t.Errorf("since %d: blamed %s, want %s", since, got, two)
+			}
+		}
+	})
+	t.Run("a conflict hides what is old", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "weak", nil}, made{"alice", "hard", nil})
+		stale := c.add(made{"alice", "other", nil}, c.ids[1])
+		mixed := c.add(made{"dan", "hard", nil}, c.ids[2], stale)
+		topic := c.add(made{"dan", "weak", nil}, c.ids[1])
+		merge := c.add(made{"alice", "weak", nil}, topic, mixed)
+		for _, want := range []gitops.Hash{mixed, merge} {
+			for _, since := range []int{0, 1, -1} {
+				if got := c.refused(c.release(c.plan(since), nil)); got != want {
+					t.Errorf("since %d: blamed %s, want %s", since, got, want)
+				}
+			}
+			c.approve("bob", mixed, c.ids[2])
+		}
+	})
+	t.Run("dates that lie", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "evil", nil}, made{"alice", "", nil})
+		honest := c.clock
+		c.clock = 1_000_000_000
+		z := c.add(made{"dan", "", nil}, c.ids[2])
+		c.clock = honest
+		runs := c.add(made{"dan", "", nil}, z)
+		c.clock = honest + 400_000_000
+		topic := c.add(made{"dan", "evil", nil}, c.ids[1])
+		merge := c.add(made{"dan", "evil", nil}, runs, topic)
+		if got := c.refused(c.release(c.plan(4), nil)); got != merge && got != topic {
+			t.Errorf("blamed %q, want %s", got, merge)
+		}
+	})
+	t.Run("approved beside what runs", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "one", nil}, made{"alice", "two", nil})
+		runs := c.head()
+		branch := c.add(made{"erin", "three", []string{"alice"}}, c.ids[1])
+		merge := c.add(made{"dan", "three", nil}, runs, branch)
+		for _, since := range []int{0, 2, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != merge {
+				t.Errorf("since %d: blamed %s, want %s", since, got, merge)
+			}
+		}
+		c.approve("bob", merge, runs)
+		for _, since := range []int{0, 2, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != "" {
+				t.Errorf("since %d: the merge is approved, and blamed %s", since, got)
+			}
+		}
+	})
 	t.Run("pulled", func(t *testing.T) {
 		c := newCourse(newInband(t), made{"dan", "", nil}, made{"alice", "new", nil})
 		main := c.head()
@@ -181,15 +255,38 @@ func TestMergesOnTheWay(t *testing.T) {
 		}
 	})
 	t.Run("sealed on a line beside what runs", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "weak", nil})
+		release := c.add(made{"dan", "weak", nil}, c.ids[1])
+		for _, name := range []string{"alice", "bob"} {
+			c.state(name, verify.SealRef(release, name), release, gitops.CommitObject, verify.SealMessage(c.root, release, now))
+		}
+		hard := c.add(made{"alice", "hard", nil}, c.ids[1])
+		merge := c.add(made{"dan", "weak", nil}, hard, release)
+		for _, since := range []int{0, 1, 3, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != merge {
+				t.Errorf("since %d: blamed %s, want %s", since, got, merge)
+			}
+		}
+		c.add(made{"dan", "hard", nil}, hard, release)
+		for _, since := range []int{0, 1, 3, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != "" {
+				t.Errorf("since %d: blamed %s", since, got)
+			}
+		}
+	})
+	t.Run("a branch that is sealed with what it brings", func(t *testing.T) {
 		c := newCourse(newInband(t), made{"dan", "", nil})
 		runs := c.head()
-		topic := c.add(made{"dan", "evil", nil}, c.root)
+		topic := c.add(made{"dan", "new", nil}, c.root)
+		c.add(made{"dan", "new", nil}, runs, topic)
 		for _, name := range []string{"alice", "bob"} {
+			if got := c.refused(c.release(c.plan(1), nil)); got != topic {
+				t.Errorf("blamed %s, want %s", got, topic)
+			}
 			c.state(name, verify.SealRef(topic, name), topic, gitops.CommitObject, verify.SealMessage(c.root, topic, now))
 		}
-		merge := c.add(made{"dan", "evil", nil}, topic, runs)
-		if got := c.refused(c.release(c.plan(1), nil)); got != merge {
-			t.Errorf("blamed %s, want %s", got, merge)
+		if err := c.release(c.plan(1), nil); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("two commits are sealed", func(t *testing.T) {
@@ -211,12 +308,14 @@ func TestMergesOnTheWay(t *testing.T) {
 		c := newCourse(newInband(t), made{"dan", "", nil})
 		anew := c.commitOf(c.keys["dan"].sign, c.base.with(files{"x": "anew\n"}), "")
 		c.wants[anew] = "evil"
-		c.approve("alice", anew, "")
-		c.add(made{"dan", "evil", nil}, anew, c.ids[1])
-		for _, since := range []int{1, -1} {
-			if got := c.refused(c.release(c.plan(since), nil)); got != anew {
-				t.Errorf("since %d: blamed %s, want %s", since, got, anew)
+		merge := c.add(made{"dan", "evil", nil}, anew, c.ids[1])
+		for _, blamed := range []gitops.Hash{anew, merge} {
+			for _, since := range []int{1, -1} {
+				if got := c.refused(c.release(c.plan(since), nil)); got != blamed {
+					t.Errorf("since %d: blamed %s, want %s", since, got, blamed)
+				}
 			}
+			c.approve("alice", anew, "") // of a line that compares with nothing
 		}
 	})
 	t.Run("a head of another repository", func(t *testing.T) {
@@ -227,154 +326,4 @@ func TestMergesOnTheWay(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
-}
-
-const protectsRoles = "- {kinds: [ClusterRole.rbac.authorization.k8s.io], approvals: 1, by: [root]}\n"
-
-// What is not protected any more needs nothing, whatever was brought before.
-func TestProtectionThatWasTakenAway(t *testing.T) {
-	w := newInband(t)
-	c := newCourse(w, made{"dan", "evil", nil})
-	w.base[trustYAML] = strings.Replace(w.trust(2, ""), protectsRoles, "", 1)
-	free := c.add(made{"alice", "evil", nil}, c.head())
-	if got := c.refused(c.release(c.plan(0), nil)); got != c.ids[1] {
-		t.Errorf("by the file that protects: blamed %s, want %s", got, c.ids[1])
-	}
-	c.add(made{"dan", "evil", nil}, free)
-	c.rendered = 0
-	p := c.plan(0)
-	p.Runs = contentOf("something else")
-	if err := c.release(p, nil); err != nil || c.rendered > 0 {
-		t.Errorf("%v, %d rendered", err, c.rendered)
-	}
-}
-
-// A trust file that protects nothing, and none at all, let everything pass; a
-// node's own roots do not protect what a repository forces.
-func TestReleaseWithoutProtections(t *testing.T) {
-	w := newWorld(t)
-	head := w.commit(w.ann.sign, w.root)
-	cfg := w.config()
-	cfg.Roots, cfg.RootThreshold = w.file("roots", "ann@example.com "+w.ann.line()+"\nben@example.com "+w.ben.line()+"\n"), 2
-	v, err := verify.New(cfg, w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := makes(t, v, w.root, head, true, role); err != nil {
-		t.Errorf("without a trust file: %v", err)
-	}
-	away := errors.New("it is away")
-	cfg.Carried = func(context.Context) (map[string]gitops.Hash, error) { return nil, away }
-	if v, err = verify.New(cfg, w); err != nil {
-		t.Fatal(err)
-	}
-	if err := makes(t, v, w.root, head, false); err != nil {
-		t.Errorf("nothing is changed, and something is read: %v", err)
-	}
-	if err := makes(t, v, w.root, head, false, role); !errors.Is(err, away) {
-		t.Errorf("revocations cannot be read: %v", err)
-	}
-	cfg.Mode, cfg.Insecure = verify.ModeNone, true
-	if v, err = verify.New(cfg, w); err != nil {
-		t.Fatal(err)
-	}
-	if err := makes(t, v, w.root, head, true, role); err != nil {
-		t.Errorf("mode none: %v", err)
-	}
-	odd := onMain(w.commitOf(nil, files{trustYAML: "nonsense: true\n"}, "", head))
-	if got, err := v.Verify(t.Context(), odd, head); err != nil || got.TrustVersion() != 0 {
-		t.Errorf("mode none reads no trust file: %v", err)
-	}
-}
-
-// A revocation that cannot be read may be of the key that approved.
-func TestReleaseWithoutARevocation(t *testing.T) {
-	c := newCourse(newInband(t), made{"dan", "new", []string{"alice"}})
-	blob := c.put(gitops.BlobObject, []byte(c.keys["alice"].fingerprint()+"\n"))
-	for _, name := range []string{"bob", "carol"} {
-		c.state(name, verify.RevocationRef(1, name), blob, gitops.BlobObject, verify.RevocationMessage(c.root, 1, blob))
-	}
-	if got := c.refused(c.release(c.plan(0), nil)); got != c.head() {
-		t.Errorf("blamed %s, want %s", got, c.head())
-	}
-	c.remove(blob)
-	v, err := verify.New(c.config(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	missing, err := v.Release(t.Context(), c.plan(0))
-	if err == nil || len(missing) != 1 || missing[0].ID != blob {
-		t.Errorf("missing %v, %v", missing, err)
-	}
-}
-
-// Whatever cannot be read or rendered, nothing is released by that, and nobody is
-// blamed for it.
-func TestReleaseWithReadsThatFail(t *testing.T) {
-	c := newCourse(newInband(t), made{"alice", "old", nil}, made{"dan", "evil", nil}, made{"dan", "old", nil}, made{"dan", "new", []string{"bob"}}, made{"dan", "new", nil})
-	topic := c.add(made{"erin", "other", nil}, c.ids[4])
-	c.add(made{"dan", "other", nil}, c.ids[5], topic)
-	lines := newCourse(newInband(t), made{"alice", "one", nil}, made{"dan", "one", nil})
-	for _, name := range []string{"alice", "bob"} {
-		lines.state(name, verify.SealRef(lines.ids[1], name), lines.ids[1], gitops.CommitObject, verify.SealMessage(lines.root, lines.ids[1], now))
-	}
-	own := lines.add(made{"dan", "one", nil}, lines.ids[1])
-	two := lines.add(made{"alice", "two", nil}, lines.ids[1])
-	merge := lines.add(made{"alice", "one", nil}, own, lines.ids[2], two)
-	label := c.plan(1)
-	label.Runs = verify.Content{}
-	for name, s := range map[string]struct {
-		*course
-		plan   verify.Plan
-		blamed gitops.Hash
-	}{
-		"a branch":      {c, c.plan(1), topic},
-		"another label": {c, label, topic},
-		"three lines":   {lines, lines.plan(0), merge},
-	} {
-		away := &gitops.Error{Reason: gitops.StoreFailed, Message: "the disk is away"}
-		for n := 0; ; n++ {
-			left := n
-			fails := func() error {
-				if left--; left == -1 {
-					return away
-				}
-				return nil
-			}
-			v, err := verify.New(s.config(), unsteady{s, fails})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := s.plan
-			p.Content = func(ctx context.Context, commit verify.Commit) (verify.Content, error) {
-				if err := fails(); err != nil {
-					return nil, err
-				}
-				return s.plan.Content(ctx, commit)
-			}
-			_, err = v.Release(t.Context(), p)
-			if left >= 0 {
-				if got := s.refused(err); got != s.blamed {
-					t.Errorf("%s: all read: blamed %q, want %s: %v", name, got, s.blamed, err)
-				}
-				break
-			}
-			if gitops.ReasonOf(err) != gitops.StoreFailed {
-				t.Errorf("%s: read or render %d fails: %v", name, n, err)
-			}
-		}
-	}
-}
-
-// unsteady is a store whose reads may fail.
-type unsteady struct {
-	verify.Objects
-	fails func() error
-}
-
-func (f unsteady) Object(ctx context.Context, id gitops.Hash) (gitops.ObjectKind, []byte, error) {
-	if err := f.fails(); err != nil {
-		return "", nil, err
-	}
-	return f.Objects.Object(ctx, id)
 }

@@ -4,6 +4,7 @@ package verify
 
 import (
 	"context"
+	"slices"
 
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
@@ -32,62 +33,68 @@ func (x *examination) steps(ctx context.Context, since gitops.Hash) ([]step, err
 		raw, err := parseIn(ctx, x.objects, x.head())
 		return []step{{id: since}, {id: x.head(), raw: raw, from: []int{0}}}, err
 	}
-	bounds := append([]gitops.Hash{since, x.introduction()}, x.sealed...)
-	var err error
-	if x.history, err = x.v.history(ctx, x.head(), "", bounds); err != nil {
-		return nil, err
+	ground, fewest := since, x.v.cfg.MaxCommits+1
+	for _, bound := range append(slices.Clone(x.sealed), x.introduction()) {
+		above, err := x.v.behind(ctx, since, bound)
+		if err != nil {
+			return nil, err
+		}
+		if !above {
+			continue
+		}
+		// One that a line goes around is no ground for that line.
+		steps, around, err := x.stepsFrom(ctx, bound)
+		if err != nil {
+			return nil, err
+		}
+		if n := len(steps); n > 0 && n < fewest && !around {
+			ground, fewest = bound, n
+		}
 	}
-	ground, err := x.ground(ctx, since, bounds)
-	if ground == "" {
-		return nil, err
+	steps, _, err := x.stepsFrom(ctx, ground)
+	return steps, err
+}
+
+// stepsFrom are the steps above a ground. Around says that not all lines that
+// lead to the head come from there.
+func (x *examination) stepsFrom(ctx context.Context, ground gitops.Hash) (steps []step, around bool, err error) {
+	if x.history, err = x.v.history(ctx, x.head(), "", []gitops.Hash{ground}); err != nil || !x.history.reached(ground) {
+		return nil, false, err
 	}
+	if steps, around, err = x.list(ctx, ground); err != nil || !around {
+		return steps, around, err
+	}
+	// Dates may lie, and have what is old look new: it would have a say again.
+	if err := x.history.settle(ctx); err != nil {
+		return nil, false, err
+	}
+	return x.list(ctx, ground)
+}
+
+func (x *examination) list(ctx context.Context, ground gitops.Hash) (steps []step, around bool, err error) {
 	if err := x.enter(ctx, ground); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	out := []step{{id: ground}}
+	steps = []step{{id: ground}}
 	at := map[gitops.Hash]int{ground: 0}
 	for _, id := range x.history.commits() {
 		s := step{id: id}
 		if s.raw, err = parseIn(ctx, x.objects, id); err != nil {
-			return nil, err
+			return nil, false, err
 		}
+		around = around || len(s.raw.parents) == 0
 		for _, parent := range s.raw.parents {
 			i, ok := at[parent]
 			if !ok {
-				i = len(out)
+				around = true
+				i = len(steps)
 				at[parent] = i
-				out = append(out, step{id: parent, old: true})
+				steps = append(steps, step{id: parent, old: true})
 			}
 			s.from = append(s.from, i)
 		}
-		at[id] = len(out)
-		out = append(out, s)
+		at[id] = len(steps)
+		steps = append(steps, s)
 	}
-	return out, nil
-}
-
-// ground is the newest of the bounds from which the head descends, and which
-// descends from since.
-func (x *examination) ground(ctx context.Context, since gitops.Hash, bounds []gitops.Hash) (gitops.Hash, error) {
-	ground := gitops.Hash("")
-	for _, bound := range bounds {
-		if !x.history.reached(bound) {
-			continue
-		}
-		above := since
-		if ground != "" {
-			above = ground
-		}
-		ok := bound == since
-		if !ok {
-			var err error
-			if ok, err = x.v.behind(ctx, above, bound); err != nil {
-				return "", err
-			}
-		}
-		if ok {
-			ground = bound
-		}
-	}
-	return ground, nil
+	return steps, around, nil
 }

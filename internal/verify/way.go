@@ -9,10 +9,6 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
-// mostRendered bounds how many commits are rendered to find out which of them
-// brought something protected. Beyond it the roots can seal a commit.
-const mostRendered = 256
-
 // way finds out what a node would run that saw each step, and took of it what
 // was released. For every step it keeps the step whose content may run:
 //
@@ -21,11 +17,15 @@ const mostRendered = 256
 //	         3  approved      may run: 3, if 2 made what 1 did; else 1
 //
 // The revision is released when it makes what may run.
+//
+// Lines meet in merges. What may run there is what the newest approved changes of
+// all lines made, if they made the same.
 type way struct {
 	x        *examination
 	plan     Plan
 	steps    []step
-	contents map[int]Content
+	merges   bool                    // there are some
+	contents map[gitops.Hash]Content // by tree
 	guards   map[asked]guard
 }
 
@@ -36,9 +36,15 @@ type asked struct {
 	index  int // of the protection; force comes behind them
 }
 
-// conflict is the state of a merge of lines on which different things were
-// approved: none of them may run until somebody approves the merge.
+// conflict is what may run where lines meet on which different things were
+// approved: none of them, until somebody approves the merge.
 const conflict = -1
+
+// state is what may run once a step was taken.
+type state struct {
+	newest []int // changes, of which none comes after another
+	runs   int   // one of them, or conflict
+}
 
 // class holds changed objects of which every step asks the same.
 type class struct {
@@ -112,7 +118,8 @@ func (w *way) asks(ctx context.Context, c class) (asks, error) {
 			a.free[i] = true
 			continue
 		}
-		if shut := slices.IndexFunc(all, func(g guard) bool { return !g.open() }); shut >= 0 {
+		shut := slices.IndexFunc(all, func(g guard) bool { return !g.open() })
+		if shut >= 0 && !slices.Contains(w.x.sealed, w.steps[i].id) {
 			a.closed[i] = all[shut]
 		}
 		for _, from := range w.steps[i].from {
@@ -156,138 +163,98 @@ func (w *way) guarded(ctx context.Context, i int, c Change) ([]guard, error) {
 	return out, nil
 }
 
-// follow keeps for every step that counts the step whose content may run.
+// follow keeps for every step that counts what may run.
 func (w *way) follow(ctx context.Context, ref gitops.ObjectRef, a asks) error {
-	runs := make([]int, len(w.steps))
+	states := make([]state, len(w.steps))
 	for i := range w.steps {
+		states[i] = state{newest: []int{0}} // where it is old: what runs is compared with it
 		if !a.needed[i] {
-			continue // where it is old: what runs is compared with it
+			continue
 		}
-		if runs[i] = i; a.free[i] {
+		if states[i] = (state{newest: []int{i}, runs: i}); a.free[i] {
 			continue
 		}
 		var err error
-		if runs[i], err = w.after(ctx, ref, i, a, runs); err != nil {
+		if states[i], err = w.after(ctx, ref, i, a, states); err != nil {
 			return err
 		}
 	}
 	head := len(w.steps) - 1
-	same, err := w.same(ctx, ref, runs[head], head)
+	same, err := w.same(ctx, ref, states[head].runs, head)
 	if err != nil || same {
 		return err
 	}
-	return w.blames(ctx, ref, a, runs)
+	return w.blames(ctx, ref, a, states)
 }
 
-// after is the step whose content may run once a step was taken: the step itself
-// if enough stand for it, and its first parent, with which they compared it, makes
-// what may run there. In a merge that keeps what its first parent made they saw no
-// difference: it does not undo what was approved on another line.
-func (w *way) after(ctx context.Context, ref gitops.ObjectRef, i int, a asks, runs []int) (int, error) {
+// after is what may run once a step was taken: what the step made, if enough
+// stand for it, and its first parent, with which they compared it, made what may
+// run there. In a merge that keeps what its first parent made they saw no
+// difference: it does not undo what was approved on another line since.
+func (w *way) after(ctx context.Context, ref gitops.ObjectRef, i int, a asks, states []state) (state, error) {
 	from := w.steps[i].from
-	joined, err := w.joined(ctx, ref, from, runs)
-	if _, shut := a.closed[i]; shut || err != nil || len(from) == 0 {
+	joined, err := w.joined(ctx, ref, from, states)
+	if err != nil {
 		return joined, err
 	}
-	same, err := w.same(ctx, ref, runs[from[0]], from[0])
-	if !same {
+	if _, shut := a.closed[i]; shut || len(from) == 0 {
+		return joined, nil
+	}
+	if same, err := w.same(ctx, ref, states[from[0]].runs, from[0]); !same {
 		return joined, err
 	}
-	if joined != conflict && joined != runs[from[0]] {
-		if unseen, err := w.same(ctx, ref, from[0], i); err != nil || unseen {
+	if w.merges { // what changes nothing has no say where lines meet
+		if kept, err := w.same(ctx, ref, joined.runs, i); err != nil || kept {
 			return joined, err
 		}
 	}
-	return i, nil
+	if len(from) > 1 {
+		unseen, err := w.same(ctx, ref, from[0], i)
+		if err != nil || unseen && !w.chosen(states[from[0]], joined) {
+			return joined, err
+		}
+	}
+	return state{newest: []int{i}, runs: i}, nil
 }
 
-// joined is what may run where lines meet: the newest of what may run on each.
-func (w *way) joined(ctx context.Context, ref gitops.ObjectRef, from, runs []int) (int, error) {
-	if len(from) == 0 {
-		return 0, nil // a line that begins anew
+// chosen reports whether what may run on a line is one side of a conflict, and
+// not older than the other.
+func (w *way) chosen(line, joined state) bool {
+	return joined.runs == conflict && !slices.ContainsFunc(line.newest, func(i int) bool { return !slices.Contains(joined.newest, i) })
+}
+
+// joined is what may run where lines meet.
+func (w *way) joined(ctx context.Context, ref gitops.ObjectRef, from []int, states []state) (state, error) {
+	var all []int
+	for _, i := range from {
+		all = append(all, states[i].newest...)
 	}
-	out := runs[from[0]]
-	for _, i := range from[1:] {
-		switch other := runs[i]; {
-		case out == conflict || other == conflict:
-			return conflict, nil
-		case w.descends(out, other):
-		case w.descends(other, out):
-			out = other
-		default:
-			same, err := w.same(ctx, ref, out, other)
-			if err != nil {
-				return 0, err
-			}
-			if !same {
-				return conflict, nil
-			}
+	if len(from) == 0 {
+		all = []int{0} // a line that begins anew
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	var out state
+	for _, i := range all {
+		if !slices.ContainsFunc(all, func(other int) bool { return other != i && w.descends(other, i) }) {
+			out.newest = append(out.newest, i)
+		}
+	}
+	out.runs = out.newest[0]
+	for _, i := range out.newest[1:] {
+		same, err := w.same(ctx, ref, out.runs, i)
+		if err != nil {
+			return out, err
+		}
+		if !same {
+			out.runs = conflict
+			break
 		}
 	}
 	return out, nil
 }
 
-// descends reports whether a step is another or comes after it. All come after
-// the ground.
+// descends reports whether a step comes after another. All come after the ground.
 func (w *way) descends(a, b int) bool {
 	return b == 0 || w.x.arrivals.contains(w.steps[a].id, w.x.arrivals.index[w.steps[b].id])
-}
-
-// same reports whether two steps make the same of an object. What does not render
-// is like nothing else.
-func (w *way) same(ctx context.Context, ref gitops.ObjectRef, a, b int) (bool, error) {
-	if a == b || a == conflict {
-		return a == b, nil
-	}
-	before, err := w.content(ctx, a)
-	if before == nil {
-		return false, err
-	}
-	after, err := w.content(ctx, b)
-	return after != nil && before[ref.Key()] == after[ref.Key()], err
-}
-
-// sameGround reports whether the ground makes of what rests on it what it made of
-// it when it was applied.
-func (w *way) sameGround(ctx context.Context) (bool, error) {
-	for _, c := range w.classes() {
-		a, err := w.asks(ctx, c)
-		if err != nil {
-			return false, err
-		}
-		if !a.needed[0] {
-			continue
-		}
-		now, err := w.content(ctx, 0)
-		if now == nil {
-			return false, err
-		}
-		for _, ref := range c.objects {
-			if now[ref.Key()] != w.plan.Runs[ref.Key()] {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
-}
-
-// content is what a step makes of objects, nil where it does not render.
-func (w *way) content(ctx context.Context, i int) (Content, error) {
-	if c, ok := w.contents[i]; ok {
-		return c, nil
-	}
-	id := w.steps[i].id
-	if len(w.contents) >= mostRendered {
-		return nil, blame(refusal(gitops.NotApproved, "have the roots seal a newer commit with edgeagent trust seal, or set trust.introduction to one",
-			"too much lies between %s and what approvals are counted from: more than %d commits would have to be rendered", w.x.head().Short(), mostRendered), w.x.head())
-	}
-	raw, err := parseIn(ctx, w.x.objects, id)
-	if err != nil {
-		return nil, err
-	}
-	c, err := w.plan.Content(ctx, Commit{revision: gitops.NewRevision(w.plan.Revision.Ref(), id), tree: raw.tree, valid: true})
-	if err == nil {
-		w.contents[i] = c
-	}
-	return c, err
 }
