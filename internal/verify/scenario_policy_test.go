@@ -207,7 +207,7 @@ func TestRefusalsNameWhoStands(t *testing.T) {
 func TestChangesBelowProtectedPaths(t *testing.T) {
 	change := func(pattern string, before, broken, sound files) func(*inband, bool) offer {
 		return func(w *inband, isBroken bool) offer {
-			w.base[trustYAML] = strings.Replace(w.trust(1, ""), "paths: [rbac/]", fmt.Sprintf("paths: [%q]", pattern), 1)
+			w.base[trustYAML] = strings.Replace(w.trust(1, ""), "paths: [rbac/]", "paths: ["+pattern+"]", 1)
 			w.base = w.base.with(before)
 			w.root = w.commitOf(nil, w.base, "")
 			head := w.commitOf(w.keys["dan"].sign, w.base.with(either(isBroken, broken, sound)), w.forMain(), w.root)
@@ -222,6 +222,7 @@ func TestChangesBelowProtectedPaths(t *testing.T) {
 		{"deep pattern, changed", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n1/sys/a": "2\n"}, files{"clusters/n1/app.yaml": "2\n"})},
 		{"deep pattern, new", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n3/sys/a": "1\n"}, files{"clusters/n3/system/a": "1\n"})},
 		{"deep pattern, whole directory gone", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n2/sys": ""}, files{"apps/web.yaml": ""})},
+		{"deep pattern beside a short one", gitops.NotApproved, change("rbac/, clusters/*/sys", deep, files{"clusters/n1/sys/a": "2\n"}, files{"clusters/n1/app.yaml": "2\n"})},
 		{"deep pattern, files where a directory would be", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n3": "1\n", "clusters/n1/sys/a": "2\n"}, files{"clusters/n3": "1\n"})},
 		{"deep pattern, directory in the place of a file", gitops.NotApproved, change("clusters/*/sys", deep, files{"clusters/n2/sys": "", "clusters/n2/sys/b": "1\n"}, nil)},
 	})
