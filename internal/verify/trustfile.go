@@ -159,6 +159,19 @@ func (f TrustFile) checkRoles() error {
 	return errors.Join(problems...)
 }
 
+// insideRepository reports whether a pattern can match a path in a repository. It
+// is matched element by element; one that never matches would protect nothing.
+func insideRepository(pattern string) bool {
+	trimmed := strings.TrimSuffix(pattern, "/")
+	if path.Clean(trimmed) != trimmed || path.IsAbs(trimmed) {
+		return false
+	}
+	return !slices.ContainsFunc(strings.Split(trimmed, "/"), func(element string) bool {
+		_, err := path.Match(element, "")
+		return err != nil || element == "." || element == ".."
+	})
+}
+
 func (f TrustFile) checkProtected() error {
 	var problems []error
 	for i, p := range f.Protected {
@@ -167,7 +180,7 @@ func (f TrustFile) checkProtected() error {
 			problems = append(problems, fmt.Errorf("%s needs approvals, and paths, kinds or namespaces", at))
 		}
 		for _, pattern := range p.Paths {
-			if _, err := path.Match(pattern, ""); err != nil || pattern == "" || path.IsAbs(pattern) || strings.Contains("/"+pattern+"/", "/../") {
+			if !insideRepository(pattern) {
 				problems = append(problems, fmt.Errorf("%s: path %s is not a path or pattern inside the repository", at, quoted(pattern)))
 			}
 		}
