@@ -150,7 +150,7 @@ DECIDE := decide.go examine.go head.go steps.go way.go content.go blames.go auth
 # It takes long, and is not a part of CI. RUN='^rotation' tries a slice.
 .PHONY: mutation
 mutation: ## switch off each guard of the trust decision: a test must notice
-	go run ./test/mutation -work $(CURDIR)/bin/.mutation $(if $(RUN),-run '$(RUN)') $(DECIDE)
+	go run ./test/mutation -timeout 1m -work $(CURDIR)/bin/.mutation $(if $(RUN),-run '$(RUN)') $(DECIDE)
 
 .PHONY: nightly-differential
 nightly-differential: ## compare 200,000 signed and damaged objects with git
