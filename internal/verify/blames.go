@@ -32,21 +32,18 @@ func (w *way) blames(ctx context.Context, ref gitops.ObjectRef, a asks, states [
 		if err != nil {
 			return err
 		}
-		if _, closed := a.closed[i]; undoes != i || !closed && len(w.steps[i].from) > 1 {
-			id := w.steps[undoes].id
-			return blame(refusal(gitops.NotApproved, "take it back by a commit",
-				"commit %s keeps %s as its first parent has it, and so undoes what was approved on the line that it merges", id.Short(), ref), id)
-		}
-		// What is approved on a line of its own, on something else than what may run,
-		// comes in by a merge: that is to be approved.
-		for _, i := range slices.Backward(passed) {
-			if g, closed := a.closed[i]; closed {
-				return w.refuses(i, g, ref)
+		if _, closed := a.closed[i]; undoes == i && (closed || len(w.steps[i].from) < 2) {
+			// What is approved on a line of its own, on something else than what may
+			// run, comes in by a merge: that is to be approved.
+			for _, i := range slices.Backward(passed) {
+				if g, closed := a.closed[i]; closed {
+					return w.refuses(i, g, ref)
+				}
 			}
 		}
-		id := w.steps[i].id
-		return blame(refusal(gitops.NotApproved, "take it back by a commit, and have what is wanted approved on top of that",
-			"commit %s changes %s, and was approved in comparison with something else than what may run", id.Short(), ref), id)
+		id := w.steps[undoes].id
+		return blame(refusal(gitops.NotApproved, "take it back by a commit",
+			"commit %s undoes what was approved of %s on a line that it merges: it is compared with its first parent only", id.Short(), ref), id)
 	}
 }
 

@@ -36,7 +36,7 @@ func TestProtectionThatWasTakenAway(t *testing.T) {
 // node's own roots do not protect what a repository forces.
 func TestReleaseWithoutProtections(t *testing.T) {
 	w := newWorld(t)
-	head := w.commit(w.ann.sign, w.root)
+	head := w.commitOf(w.ann.sign, files{"a.yaml": "1\n"}, "", w.root)
 	cfg := w.config()
 	cfg.Roots, cfg.RootThreshold = w.file("roots", "ann@example.com "+w.ann.line()+"\nben@example.com "+w.ben.line()+"\n"), 2
 	v, err := verify.New(cfg, w)
@@ -104,6 +104,17 @@ func TestReleaseWithReadsThatFail(t *testing.T) {
 	own := lines.add(made{"dan", "one", nil}, lines.ids[1])
 	two := lines.add(made{"alice", "two", nil}, lines.ids[1])
 	merge := lines.add(made{"alice", "one", nil}, own, lines.ids[2], two)
+	beside := newCourse(newInband(t), made{"alice", "one", nil}, made{"dan", "one", nil}, made{"alice", "main", nil})
+	main := beside.head()
+	for _, name := range []string{"alice", "bob"} {
+		beside.state(name, verify.SealRef(beside.ids[1], name), beside.ids[1], gitops.CommitObject, verify.SealMessage(beside.root, beside.ids[1], now))
+	}
+	branch := beside.add(made{"erin", "two", []string{"bob"}}, beside.ids[1])
+	both := beside.add(made{"dan", "two", nil}, main, branch)
+	undone := newCourse(newInband(t), made{"alice", "weak", nil}, made{"alice", "hard", nil})
+	hard := undone.head()
+	old := undone.add(made{"dan", "weak", nil}, undone.ids[1])
+	undoing := undone.add(made{"dan", "weak", nil}, old, hard)
 	label := c.plan(1)
 	label.Runs = verify.Content{}
 	for name, s := range map[string]struct {
@@ -114,6 +125,8 @@ func TestReleaseWithReadsThatFail(t *testing.T) {
 		"a branch":      {c, c.plan(1), topic},
 		"another label": {c, label, topic},
 		"three lines":   {lines, lines.plan(0), merge},
+		"two approved":  {beside, beside.plan(2), both},
+		"undone":        {undone, undone.plan(2), undoing},
 	} {
 		away := &gitops.Error{Reason: gitops.StoreFailed, Message: "the disk is away"}
 		for n := 0; ; n++ {

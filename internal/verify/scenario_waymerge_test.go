@@ -24,8 +24,9 @@ func TestMergesOnTheWay(t *testing.T) {
 			}
 		}
 		evil := c.add(made{"dan", "evil", nil}, runs, topic)
-		if got := c.refused(c.release(c.plan(1), nil)); got != evil {
-			t.Errorf("the merge makes something else: blamed %s, want %s", got, evil)
+		err := c.release(c.plan(1), nil)
+		if got := c.refused(err); got != evil || !strings.Contains(err.Error(), "changes "+role.String()) {
+			t.Errorf("the merge makes something else: blamed %s, want %s: %v", got, evil, err)
 		}
 	})
 	t.Run("an unapproved branch", func(t *testing.T) {
@@ -162,8 +163,14 @@ func TestMergesOnTheWay(t *testing.T) {
 		c.clock = honest + 400_000_000
 		topic := c.add(made{"dan", "evil", nil}, c.ids[1])
 		merge := c.add(made{"dan", "evil", nil}, runs, topic)
-		if got := c.refused(c.release(c.plan(4), nil)); got != merge && got != topic {
-			t.Errorf("blamed %q, want %s", got, merge)
+		seen := remembers(verify.Remembered{Introduction: c.root})
+		for name, change := range map[string]func(*verify.Config){
+			"introduced": nil,
+			"first-seen": func(cfg *verify.Config) { cfg.Introduction = verify.FirstSeen; seen(cfg) },
+		} {
+			if got := c.refused(c.release(c.plan(4), change)); got != merge && got != topic {
+				t.Errorf("%s: blamed %q, want %s", name, got, merge)
+			}
 		}
 	})
 	t.Run("approved beside what runs", func(t *testing.T) {
@@ -271,6 +278,23 @@ func TestMergesOnTheWay(t *testing.T) {
 		for _, since := range []int{0, 1, 3, -1} {
 			if got := c.refused(c.release(c.plan(since), nil)); got != "" {
 				t.Errorf("since %d: blamed %s", since, got)
+			}
+		}
+	})
+	t.Run("sealed beside what was approved", func(t *testing.T) {
+		c := newCourse(newInband(t), made{"alice", "weak", nil})
+		release := c.add(made{"dan", "other", nil}, c.ids[1])
+		for _, name := range []string{"alice", "bob"} {
+			c.state(name, verify.SealRef(release, name), release, gitops.CommitObject, verify.SealMessage(c.root, release, now))
+		}
+		hard := c.add(made{"alice", "hard", nil}, c.ids[1])
+		if got := c.refused(c.release(c.plan(0), nil)); got != "" {
+			t.Errorf("beside it: blamed %s", got)
+		}
+		merge := c.add(made{"dan", "other", nil}, hard, release)
+		for _, since := range []int{0, 1, -1} {
+			if got := c.refused(c.release(c.plan(since), nil)); got != merge {
+				t.Errorf("since %d: blamed %s, want %s", since, got, merge)
 			}
 		}
 	})

@@ -61,7 +61,7 @@ func (x *examination) stepsFrom(ctx context.Context, ground gitops.Hash) (steps 
 	if x.history, err = x.v.history(ctx, x.head(), "", []gitops.Hash{ground}); err != nil || !x.history.reached(ground) {
 		return nil, false, err
 	}
-	if steps, around, err = x.list(ctx, ground); err != nil || !around {
+	if steps, around, err = x.list(ctx, ground); !around {
 		return steps, around, err
 	}
 	// Dates may lie, and have what is old look new: it would have a say again.

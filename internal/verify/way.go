@@ -220,7 +220,7 @@ func (w *way) after(ctx context.Context, ref gitops.ObjectRef, i int, a asks, st
 // chosen reports whether what may run on a line is one side of a conflict, and
 // not older than the other.
 func (w *way) chosen(line, joined state) bool {
-	return joined.runs == conflict && !slices.ContainsFunc(line.newest, func(i int) bool { return !slices.Contains(joined.newest, i) })
+	return !slices.ContainsFunc(line.newest, func(i int) bool { return !slices.Contains(joined.newest, i) })
 }
 
 // joined is what may run where lines meet.
@@ -248,7 +248,6 @@ func (w *way) joined(ctx context.Context, ref gitops.ObjectRef, from []int, stat
 		}
 		if !same {
 			out.runs = conflict
-			break
 		}
 	}
 	return out, nil
