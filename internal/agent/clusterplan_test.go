@@ -21,6 +21,9 @@ func (c *cluster) Plan(ctx context.Context, r gitops.PlanRequest) (gitops.Plan, 
 	owned := r.Owned.Index()
 	for _, m := range r.Want.Objects {
 		change, drifted := c.compare(m, owned[m.Ref.Key()], r.ClusterRebuilt)
+		if _, exists := c.live[m.Ref.Key()]; exists && forces(r.Want, m.Bundle) {
+			p.Forced = append(p.Forced, m.Ref.Key())
+		}
 		switch {
 		case change.Action == "":
 			if o := c.healthOf(m); o.Status != gitops.Current && r.Healthy != "" {
@@ -94,4 +97,8 @@ func (c *cluster) Diff(ctx context.Context, r gitops.PlanRequest) ([]gitops.Obje
 		out = append(out, gitops.ObjectDiff{Ref: change.Ref, Action: change.Action})
 	}
 	return out, err
+}
+
+func forces(m gitops.Manifests, bundle string) bool {
+	return slices.ContainsFunc(m.Bundles, func(b gitops.Bundle) bool { return b.Name == bundle && b.Force })
 }

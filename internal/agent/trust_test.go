@@ -358,14 +358,14 @@ func TestRefusedAcceptedHeadIsNotApplied(t *testing.T) {
 	})
 }
 
-// Force deletes what cannot be changed in place: with a trust file that is for
-// the roots to allow, whatever else is protected.
+// Force deletes what is there and cannot be changed in place: with a trust file
+// that is for the roots to allow, whatever else is protected.
 func TestForceNeedsTheRoots(t *testing.T) {
 	inSignedWorld(t, "", func(w *signed) {
 		one := w.pushBy("dan", content{"a": "1"})
 		w.once()
 		w.runs(one, content{"a": "1"})
-		two := w.pushBy("dan", content{"a": "1", "b": "by force"})
+		two := w.pushBy("dan", content{"a": "by force"})
 		w.once()
 		w.holds(content{"a": "1"})
 		if refused := w.state().Refused; refused == nil || refused.Reason != gitops.NotApproved || refused.Commit != two.Hash() {
@@ -375,6 +375,6 @@ func TestForceNeedsTheRoots(t *testing.T) {
 			w.approve(name, two.Hash(), one.Hash())
 		}
 		w.once()
-		w.runs(two, content{"a": "1", "b": "by force"})
+		w.runs(two, content{"a": "by force"})
 	})
 }

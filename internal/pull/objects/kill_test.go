@@ -86,6 +86,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	t.Logf("seed %d", seed)
 	g := rand.New(rand.NewPCG(seed, 0))
 	stages := map[string]int{}
+	took := time.Minute // how long it takes to the end: the first is not cut short
 	var head gitops.Hash
 	for cycle := range cycles {
 		p := newPack()
@@ -101,7 +102,14 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		if err := os.WriteFile(pack, p.bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		stages[killed(t, path, pack, tip, time.Duration(g.Int64N(int64(200*time.Millisecond))))]++
+		after := took
+		if cycle > 0 {
+			after = time.Duration(g.Int64N(int64(took)))
+		}
+		last, lived := killed(t, path, pack, tip, after)
+		if stages[last]++; last == "over" {
+			took = lived
+		}
 		head = checkLeft(t, path, head, tip)
 	}
 	t.Logf("the last that was heard: %v", stages)
@@ -110,9 +118,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-// killed runs the child, kills it after a while counted from its start, and
-// returns the last that it said.
-func killed(t *testing.T, path, pack string, tip gitops.Hash, after time.Duration) (last string) {
+// killed runs the child, kills it at its end or after a while counted from its
+// start, and returns the last that it said and how long it lived.
+func killed(t *testing.T, path, pack string, tip gitops.Hash, after time.Duration) (last string, lived time.Duration) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
 	cmd.Env = append(os.Environ(), childStore+"="+path, childPack+"="+pack, childTip+"="+string(tip))
@@ -127,17 +135,19 @@ func killed(t *testing.T, path, pack string, tip gitops.Hash, after time.Duratio
 	if !lines.Scan() || lines.Text() != "started" {
 		t.Fatalf("the child says %q", lines.Text())
 	}
-	time.Sleep(after)
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	for last = "started"; lines.Scan(); last = lines.Text() {
+	began := time.Now()
+	kill := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+	for last = "started"; last != "over" && lines.Scan(); last = lines.Text() {
 		if s := lines.Text(); s != "received" && s != "over" {
 			t.Fatalf("the child says %q", s)
 		}
 	}
+	lived = time.Since(began)
+	if kill.Stop() {
+		_ = cmd.Process.Kill()
+	}
 	_ = cmd.Wait()
-	return last
+	return last, lived
 }
 
 // checkLeft looks at a file that a killed process left, and returns its head.
