@@ -40,7 +40,7 @@ func (m moment) untrusted() bool { return m.fast || m.loose }
 // notBefore raises the moment to a time that has certainly passed.
 func (m moment) notBefore(floor time.Time) moment {
 	if floor.Before(m.now) {
-		m.fast = m.fast && (floor.IsZero() || m.now.Sub(floor) > tooFast)
+		m.fast = m.fast && m.now.Sub(floor) > tooFast
 		return m
 	}
 	m.now, m.slow, m.fast = floor, true, false

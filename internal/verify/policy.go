@@ -128,11 +128,11 @@ func (p Principal) keys(name string) ([]allowedSigner, []pgpKey, error) {
 	var keys []pgpKey
 	for _, armored := range p.OpenPGP {
 		more, err := parseOpenPGPKeys([]byte(armored))
+		if err == nil && len(more) == 0 {
+			err = errors.New("an OpenPGP entry holds no key")
+		}
 		if err != nil {
 			return nil, nil, err
-		}
-		if len(more) == 0 {
-			return nil, nil, errors.New("an OpenPGP entry holds no key")
 		}
 		for i := range more {
 			more[i].user, more[i].after, more[i].before = name, after, before

@@ -3,6 +3,7 @@
 package verify_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -188,6 +189,30 @@ func TestMergesOnTheWay(t *testing.T) {
 			if got := c.refused(c.release(c.plan(since), nil)); got != "" {
 				t.Errorf("since %d: the merge is approved, and blamed %s", since, got)
 			}
+		}
+	})
+	t.Run("by another label", func(t *testing.T) {
+		// What the label makes is judged as on a new node, and nothing else: a node
+		// that begins with the same as the branch sees no conflict.
+		c := newCourse(newInband(t), made{"alice", "one", nil}, made{"alice", "two", nil}, made{"alice", "one", nil})
+		branch := c.add(made{"erin", "two", []string{"bob"}}, c.ids[1])
+		merge := c.add(made{"dan", "two", nil}, c.ids[3], branch)
+		if got := c.refused(c.release(c.plan(-1), nil)); got != merge {
+			t.Errorf("on a new node: blamed %s, want %s", got, merge)
+		}
+		p := c.plan(3)
+		labelled, content := role, p.Content
+		labelled.Name = "labelled"
+		p.Changed = append(p.Changed, verify.Change{Ref: labelled})
+		p.Content = func(ctx context.Context, commit verify.Commit) (verify.Content, error) {
+			made, err := content(ctx, commit)
+			if commit.Hash() != c.root {
+				made[labelled.Key()] = "approved with the first"
+			}
+			return made, err
+		}
+		if err := c.release(p, nil); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("pulled", func(t *testing.T) {
