@@ -134,7 +134,7 @@ func (x *examination) stands(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		under, err := x.authorities(ctx, x.accepted, raw)
+		under, _, err := x.authorities(ctx, x.accepted, raw)
 		if err != nil {
 			return err
 		}

@@ -31,26 +31,16 @@ func armorKind(line string) string {
 	return ""
 }
 
-func countArmor(text string) int {
-	n := 0
-	for line := range strings.Lines(text) {
-		if armorKind(line) != "" {
-			n++
-		}
-	}
-	return n
-}
-
-// armorStart is the offset of the first line that begins a signature, -1 if none does.
-func armorStart(text string) int {
+// armors are the offsets of the lines that begin a signature.
+func armors(text string) (starts []int) {
 	at := 0
 	for line := range strings.Lines(text) {
 		if armorKind(line) != "" {
-			return at
+			starts = append(starts, at)
 		}
 		at += len(line)
 	}
-	return -1
+	return starts
 }
 
 // dearmor is the inside of text, which must be one armored block of this kind

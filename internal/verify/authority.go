@@ -9,32 +9,46 @@ import (
 	"github.com/edgeagent/edgeagent/internal/gitops"
 )
 
+// compared is what a commit holds that another is compared with.
+type compared struct {
+	tree   gitops.Hash
+	policy *policy
+}
+
 // authorities are the policies that must all let a commit through: those of its
 // parents, because a signer must be authorised where the commit was made; and,
 // for a commit that came in by a merge, those of the lines that it came into.
 // The second keeps a branch that left before a key was withdrawn from bringing
-// that key's commits back.
-func (x *examination) authorities(ctx context.Context, id gitops.Hash, raw rawCommit) ([]*policy, error) {
-	var out []*policy
-	add := func(commit gitops.Hash) error {
-		p, err := x.policyOf(ctx, commit)
-		if err == nil && !slices.Contains(out, p) {
-			out = append(out, p)
+// that key's commits back. Before is what the commit is compared with.
+func (x *examination) authorities(ctx context.Context, id gitops.Hash, raw rawCommit) (under []*policy, before []compared, err error) {
+	add := func(p *policy) {
+		if !slices.Contains(under, p) {
+			under = append(under, p)
 		}
-		return err
 	}
 	for _, from := range x.authorisedAt(id, raw) {
-		if err := add(from); err != nil {
-			return nil, err
+		p, err := x.policyOf(ctx, from)
+		if err != nil {
+			return nil, nil, err
 		}
+		add(p)
+		before = append(before, compared{x.trees[from], p})
 	}
-	if err := x.brought(ctx, id, add); err != nil {
-		return nil, err
+	err = x.brought(ctx, id, func(into gitops.Hash) error {
+		p, err := x.policyOf(ctx, into)
+		if err == nil {
+			add(p)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
 	}
-	if len(out) == 0 {
-		out = append(out, x.node) // a root commit
+	if len(under) == 0 {
+		under = append(under, x.node) // a root commit
 	}
-	return x.whenAccepted(ctx, id, raw, out)
+	under, err = x.whenAccepted(ctx, id, raw, under)
+	return under, before, err
 }
 
 // whenAccepted is the policy under which the head that was accepted is judged

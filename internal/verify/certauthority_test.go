@@ -95,6 +95,8 @@ func TestRootsThatAreCounted(t *testing.T) {
 		"an authority that is a key, too":    {"ann cert-authority " + ann + "\nben " + ann, 2, "line 2: the key is listed for \"ann\""},
 		"one authority where one is enough":  {"*@example.com cert-authority " + ann, 1, ""},
 		"the same root on two lines of keys": {"ann " + ann + "\nann " + ann + "\nben " + ben, 2, ""},
+		"fewer roots than have to agree":     {"ann " + ann + "\nann " + ben, 2, "needs 2 roots to agree, and " + w.dir + "/roots names 1"},
+		"what is no list of roots":           {"ann " + ann[:30], 1, "read allowed signers from " + w.dir + "/roots: line 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := w.config()

@@ -18,6 +18,7 @@ type judgement struct {
 	signer signer
 	rule   string
 	under  []*policy // that let it through
+	before []compared
 }
 
 // Verify decides whether the node may move to c. Accepted is the newest commit
@@ -217,7 +218,7 @@ func (x *examination) introducer(raw rawCommit) signer {
 // judgeUnder holds a commit to every policy that it was made under.
 func (x *examination) judgeUnder(ctx context.Context, id gitops.Hash, j *judgement) error {
 	var err error
-	if j.under, err = x.authorities(ctx, id, j.raw); err != nil {
+	if j.under, j.before, err = x.authorities(ctx, id, j.raw); err != nil {
 		return err
 	}
 	for i, p := range j.under {
@@ -230,10 +231,10 @@ func (x *examination) judgeUnder(ctx context.Context, id gitops.Hash, j *judgeme
 			j.rule = x.v.cfg.Mode + ": " + p.rule(who)
 		}
 	}
-	if err := x.rotates(ctx, id, j.raw, j.under); err != nil {
+	if err := x.rotates(ctx, id, j); err != nil {
 		return err
 	}
-	return x.guardsPaths(ctx, id, j.raw, j.under)
+	return x.guardsPaths(ctx, id, j)
 }
 
 // moment is when the keys of one commit are judged.

@@ -66,12 +66,20 @@ func (e pgpEntity) file() string {
 
 // signWith makes a signature that names its key in full, or by 64 bits only.
 func (e pgpEntity) signWith(key *packet.PrivateKey, full bool) sign {
+	if full {
+		return e.signNaming(key, &key.KeyId)
+	}
+	nameless := *key
+	nameless.Fingerprint = nil
+	return e.signNaming(&nameless, &key.KeyId)
+}
+
+// signNaming makes a signature that names its key by the fingerprint that is set,
+// and by an id.
+func (e pgpEntity) signNaming(key *packet.PrivateKey, id *uint64) sign {
 	return func(payload []byte) string {
 		sig := &packet.Signature{Version: 4, SigType: packet.SigTypeBinary, PubKeyAlgo: key.PubKeyAlgo, Hash: crypto.SHA256,
-			CreationTime: e.config.Now(), IssuerKeyId: &key.KeyId}
-		if full {
-			sig.IssuerFingerprint, sig.IssuerKeyVersion = key.Fingerprint, 4
-		}
+			CreationTime: e.config.Now(), IssuerKeyId: id}
 		h := must(sig.PrepareSign(e.config))
 		h.Write(payload)
 		var b bytes.Buffer
@@ -234,7 +242,10 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	e := newEntity(t, func(*openpgp.Entity) {})
 	pgp := e.signWith(e.PrivateKey, true)
 	print := strings.ToUpper(hex.EncodeToString(e.PrimaryKey.Fingerprint))
+	nameless := *e.PrivateKey
+	nameless.Fingerprint = nil
 	other := gpgKeyFile(t)
+	certified := under(ed25519Key().certify(blank(w.ann.PublicKey())), w.ann.sign)
 	for name, c := range map[string]struct {
 		sign   sign
 		change func(*verify.Config)
@@ -242,8 +253,11 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	}{
 		"unsigned":             {nil, nil, []string{"is not signed", "sign it"}},
 		"unknown SSH key":      {w.mallory.sign, nil, []string{w.mallory.fingerprint(), w.dir + "/allowed_signers", "add it there"}},
+		"no authorities":       {certified, func(c *verify.Config) { c.AllowedSigners, c.OpenPGPKeys = "", other }, []string{"an allowedSigners file, because the source has none"}},
 		"no SSH keys":          {w.ann.sign, func(c *verify.Config) { c.AllowedSigners, c.OpenPGPKeys = "", other }, []string{"no allowedSigners file", "trust.allowedSigners"}},
 		"unknown OpenPGP key":  {pgp, func(c *verify.Config) { c.OpenPGPKeys = other }, []string{print, other, "add it there"}},
+		"one named shortly":    {e.signWith(e.PrivateKey, false), func(c *verify.Config) { c.OpenPGPKeys = other }, []string{"key " + print[24:] + ", which"}},
+		"one that has no name": {e.signNaming(&nameless, nil), func(c *verify.Config) { c.OpenPGPKeys = other }, []string{"(not named)", other}},
 		"no OpenPGP keys":      {pgp, nil, []string{print, "no openpgpKeys file", "trust.openpgpKeys"}},
 		"revoked key":          {w.stolen.sign, nil, []string{w.stolen.fingerprint(), w.dir + "/revoked"}},
 		"expired key":          {w.gone.sign, nil, []string{w.gone.fingerprint(), "allowed_signers line 5", "2026-01-01T00:00:00Z"}},

@@ -18,20 +18,20 @@ const maxChangedPaths = 20_000
 // guardsPaths judges what a commit changes below protected paths: each needs
 // its number of approvals, the commit's own signature counted in. What a merge
 // took over unchanged from one of its parents was judged there.
-func (x *examination) guardsPaths(ctx context.Context, id gitops.Hash, raw rawCommit, under []*policy) error {
-	for _, p := range under {
+func (x *examination) guardsPaths(ctx context.Context, id gitops.Hash, j *judgement) error {
+	for _, p := range j.under {
 		for _, guard := range p.guards() {
 			if len(guard.Paths) == 0 {
 				continue
 			}
-			changed, err := x.touches(ctx, id, raw, guard)
+			changed, err := x.touches(ctx, id, j.raw, j.before, guard)
 			if err != nil {
 				return err
 			}
 			if changed == "" {
 				continue
 			}
-			if err := x.approved(ctx, id, raw, p, guard, changed); err != nil {
+			if err := x.approved(ctx, id, j.raw, p, guard, changed); err != nil {
 				return err
 			}
 		}
@@ -76,14 +76,10 @@ func (p *policy) members(roles, without []string) []string {
 // commits that it is compared with holds, "" when there is none. In a merge that
 // is not enough: an old version that one parent still has undoes what was
 // approved since. There it must be as everybody merges it.
-func (x *examination) touches(ctx context.Context, id gitops.Hash, raw rawCommit, guard Protection) (string, error) {
+func (x *examination) touches(ctx context.Context, id gitops.Hash, raw rawCommit, with []compared, guard Protection) (string, error) {
 	var before []gitops.Hash
-	for _, from := range x.authorisedAt(id, raw) {
-		tree, err := x.treeOf(ctx, from)
-		if err != nil {
-			return "", err
-		}
-		before = append(before, tree)
+	for _, c := range with {
+		before = append(before, c.tree)
 	}
 	d := differ{x: x, ctx: ctx, guard: guard}
 	if len(before) > 1 && !x.again {

@@ -74,7 +74,7 @@ func parseCommit(raw []byte) (rawCommit, error) {
 	c.subject, _, _ = strings.Cut(c.message, "\n")
 	c.payload = raw
 	if sig := found["gpgsig"]; len(sig) == 1 {
-		if countArmor(sig[0].value) > 1 {
+		if len(armors(sig[0].value)) > 1 {
 			return rawCommit{}, errors.New("header \"gpgsig\" holds two signatures")
 		}
 		c.signature = sig[0].value

@@ -57,10 +57,10 @@ func parseTag(raw []byte) (rawTag, error) {
 	text := string(raw[message:])
 	t.subject, _, _ = strings.Cut(text, "\n")
 	t.payload, t.text = raw, text
-	switch countArmor(text) {
+	switch starts := armors(text); len(starts) {
 	case 0:
 	case 1:
-		start := armorStart(text)
+		start := starts[0]
 		t.signature, t.payload, t.text = text[start:], raw[:message+start], text[:start]
 	default:
 		return rawTag{}, errors.New("it has two signatures")

@@ -52,9 +52,6 @@ func (v *Verifier) Release(ctx context.Context, p Plan) (missing []gitops.Missin
 	}
 	seen := &noting{objects: v.objects, known: map[gitops.Hash]bool{}}
 	x, err := v.reading(seen).begin(ctx, gitops.Commit{Revision: p.Revision}, p.Revision.Hash())
-	if err == nil && x.unread != nil {
-		err = x.unread
-	}
 	if err == nil {
 		x.again, x.strict = p.Again, true
 		err = x.mayDo(ctx, p)

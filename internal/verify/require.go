@@ -67,7 +67,7 @@ func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) 
 	if err != nil {
 		return nil, nil, err
 	}
-	under, err := x.authorities(ctx, id, raw)
+	under, before, err := x.authorities(ctx, id, raw)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -75,7 +75,7 @@ func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) 
 		if !p.inBand() {
 			continue
 		}
-		more, err := x.require(ctx, raw, p)
+		more, err := x.require(ctx, raw, before, p)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -85,7 +85,7 @@ func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) 
 	if err != nil {
 		return nil, nil, err
 	}
-	roots, err := x.requireRoots(ctx, raw, after)
+	roots, err := x.requireRoots(ctx, raw, newestOf(x.node, before), after)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +101,7 @@ func Require(ctx context.Context, cfg Config, objects Objects, c gitops.Commit) 
 }
 
 // require is what one trust file asks of the head.
-func (x *examination) require(ctx context.Context, raw rawCommit, p *policy) ([]Requirement, error) {
+func (x *examination) require(ctx context.Context, raw rawCommit, before []compared, p *policy) ([]Requirement, error) {
 	id := x.head()
 	signature := Requirement{What: "a signature by a developer or a root", Need: 1, Missing: p.members([]string{roleDeveloper, roleRoot}, nil)}
 	if who, err := x.signerUnder(ctx, id, raw, p); err == nil {
@@ -124,7 +124,7 @@ func (x *examination) require(ctx context.Context, raw rawCommit, p *policy) ([]
 	for _, g := range p.guards() {
 		r := Requirement{Need: g.Approvals, What: "a change of " + strings.Join(append(slices.Clone(g.Kinds), g.Namespaces...), ", "), Rendered: true}
 		if len(g.Paths) > 0 {
-			changed, err := x.touches(ctx, id, raw, g)
+			changed, err := x.touches(ctx, id, raw, before, g)
 			if err != nil {
 				return nil, err
 			}
@@ -160,10 +160,9 @@ func (x *examination) ask(ctx context.Context, out []Requirement, r Requirement,
 }
 
 // requireRoots is what a change of the trust file takes.
-func (x *examination) requireRoots(ctx context.Context, raw rawCommit, after *policy) ([]Requirement, error) {
-	before, err := x.newestBefore(ctx, x.head(), raw)
-	if err != nil || before.blob == after.blob {
-		return nil, err
+func (x *examination) requireRoots(ctx context.Context, raw rawCommit, before, after *policy) ([]Requirement, error) {
+	if before.blob == after.blob {
+		return nil, nil
 	}
 	var out []Requirement
 	for _, p := range []*policy{before, after} {

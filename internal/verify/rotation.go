@@ -12,17 +12,13 @@ import (
 )
 
 // rotates judges what a commit does to the trust file: nothing, or a change that
-// the roots of the version before signed. From is the commit that it is compared
-// with first, others are the other parents of a merge.
-func (x *examination) rotates(ctx context.Context, id gitops.Hash, raw rawCommit, under []*policy) error {
-	after, err := x.policyIn(ctx, raw.tree, id)
+// the roots of the version before signed.
+func (x *examination) rotates(ctx context.Context, id gitops.Hash, j *judgement) error {
+	after, err := x.policyIn(ctx, j.raw.tree, id)
 	if err != nil {
 		return err
 	}
-	newest, err := x.newestBefore(ctx, id, raw)
-	if err != nil {
-		return err
-	}
+	newest := newestOf(x.node, j.before)
 	switch {
 	case newest.blob == after.blob:
 		return nil
@@ -34,35 +30,32 @@ func (x *examination) rotates(ctx context.Context, id gitops.Hash, raw rawCommit
 			"the trust file of commit %s has version %d, after version %d", id.Short(), after.file.Version, newest.file.Version)
 	}
 	before := []*policy{newest}
-	for _, p := range under {
+	for _, p := range j.under {
 		if !slices.Contains(before, p) {
 			before = append(before, p)
 		}
 	}
 	for _, p := range before {
-		if err := x.signedByRoots(ctx, id, raw, p, "the version before"); err != nil {
+		if err := x.signedByRoots(ctx, id, j.raw, p, "the version before"); err != nil {
 			return err
 		}
 	}
 	if !newest.file.sameRoots(after.file) {
-		return x.signedByRoots(ctx, id, raw, after, "its own new roots")
+		return x.signedByRoots(ctx, id, j.raw, after, "its own new roots")
 	}
 	return nil
 }
 
-// newestBefore is the policy with the highest version that a commit builds on.
-func (x *examination) newestBefore(ctx context.Context, id gitops.Hash, raw rawCommit) (*policy, error) {
-	newest := x.node
-	for _, parent := range x.authorisedAt(id, raw) {
-		p, err := x.policyOf(ctx, parent)
-		if err != nil {
-			return nil, err
-		}
-		if p.file.Version > newest.file.Version {
-			newest = p
+// newestOf is the policy with the highest version among those that a commit builds
+// on, and the node's own.
+func newestOf(node *policy, before []compared) *policy {
+	newest := node
+	for _, c := range before {
+		if c.policy.file.Version > newest.file.Version {
+			newest = c.policy
 		}
 	}
-	return newest, nil
+	return newest
 }
 
 // signedByRoots counts the roots of a policy that stand for a commit: who signed

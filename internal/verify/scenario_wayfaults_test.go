@@ -115,6 +115,14 @@ func TestReleaseWithReadsThatFail(t *testing.T) {
 	hard := undone.head()
 	old := undone.add(made{"dan", "weak", nil}, undone.ids[1])
 	undoing := undone.add(made{"dan", "weak", nil}, old, hard)
+	liar := newCourse(newInband(t), made{"alice", "evil", nil}, made{"alice", "", nil})
+	honest := liar.clock
+	liar.clock = honest - 500_000_000
+	slow := liar.add(made{"dan", "", nil}, liar.ids[2])
+	liar.clock = honest
+	runs := liar.add(made{"dan", "", nil}, slow)
+	lie := liar.add(made{"dan", "evil", nil}, liar.ids[1])
+	liar.add(made{"dan", "evil", nil}, runs, lie)
 	label := c.plan(1)
 	label.Runs = verify.Content{}
 	for name, s := range map[string]struct {
@@ -122,11 +130,12 @@ func TestReleaseWithReadsThatFail(t *testing.T) {
 		plan   verify.Plan
 		blamed gitops.Hash
 	}{
-		"a branch":      {c, c.plan(1), topic},
-		"another label": {c, label, topic},
-		"three lines":   {lines, lines.plan(0), merge},
-		"two approved":  {beside, beside.plan(2), both},
-		"undone":        {undone, undone.plan(2), undoing},
+		"a branch":       {c, c.plan(1), topic},
+		"another label":  {c, label, topic},
+		"three lines":    {lines, lines.plan(0), merge},
+		"two approved":   {beside, beside.plan(2), both},
+		"undone":         {undone, undone.plan(2), undoing},
+		"dates that lie": {liar, liar.plan(4), lie},
 	} {
 		away := &gitops.Error{Reason: gitops.StoreFailed, Message: "the disk is away"}
 		for n := 0; ; n++ {

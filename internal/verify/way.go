@@ -134,7 +134,7 @@ func (w *way) guarded(ctx context.Context, i int, c Change) ([]guard, error) {
 	s := &w.steps[i]
 	if s.under == nil {
 		var err error
-		if s.under, err = w.x.authorities(ctx, s.id, s.raw); err != nil {
+		if s.under, _, err = w.x.authorities(ctx, s.id, s.raw); err != nil {
 			return nil, err
 		}
 	}
