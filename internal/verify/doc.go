@@ -5,9 +5,22 @@
 // let through, or into a refusal that names the rule, the commit and the remedy.
 //
 // It judges the raw bytes of commits and tags, under the keys in the node's own
-// files, and nothing else. A key in allowed_signers or in the OpenPGP key file
-// may sign for its source whatever the author and committer lines say: those are
-// free text, and the signer that is reported is the principal of the key.
+// files and, where the repository has one, in its trust file, which only its roots
+// change. Whoever has a key may sign whatever the author and committer lines say:
+// those are free text, and the signer that is reported is the principal of the key.
+//
+// Read it in the order in which a head is judged:
+//
+//	decisions   verifier, decide, examine, missing, refusal, commit
+//	bytes       object, header, rawcommit, rawtag, armor, tree
+//	keys        trust, allowedsigners, ssh, certificate, openpgp*, sigstore,
+//	            revoked, krl*, moment
+//	trust file  trustfile, policy, rotation, authority
+//	head        ancestry, waiver, history, enter, merger, mergebase, protected,
+//	            binding, head
+//	statements  statement, published, require, unproven
+//	cluster     release, steps, way, content, blames
+//	rollback    return
 //
 // It never fetches, never writes, never logs, never runs a program, and never
 // decides by a date that stands in a commit. Keys are judged at the later of the
