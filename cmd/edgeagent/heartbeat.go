@@ -63,6 +63,10 @@ func (p page) publication(w io.Writer, s attest.Published) error {
 	if s.Need > 0 {
 		fmt.Fprintf(w, "signed by %s; it takes %s\n", strings.Join(s.Signed, ", "), plural(s.Need, "root"))
 	}
+	if len(s.Join) > 0 {
+		fmt.Fprintf(w, "The other roots sign it after:\n  %s\n  %s\n", s.Push, strings.Join(s.Join, "\n  "))
+		return nil
+	}
 	_, err := fmt.Fprintf(w, "Nodes see it after:\n  %s\n", s.Push)
 	return err
 }

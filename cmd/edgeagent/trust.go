@@ -192,7 +192,7 @@ that are set up anew as well; edgeagent trust seal vouches for older commits.`,
 			if now {
 				published, err := repo.RevokeNow(cmd.Context(), keys, f.Options)
 				if err != nil {
-					return fmt.Errorf("the trust file says so, but no statement was made: %v", err)
+					return fmt.Errorf("the trust file says so, but no statement was made: %v; then type the same again", err)
 				}
 				done.After = &published
 			}
@@ -236,7 +236,8 @@ func (p page) trustChanged(w io.Writer, c attest.Changed) error {
 	}
 	if len(c.Done) == 0 {
 		fmt.Fprintf(w, "%s says so already: version %d stays.\n", c.File, c.Version)
-	} else {
+	}
+	if len(c.Need) > 0 {
 		fmt.Fprintf(w, "%s is version %d. It holds when it is signed or approved by:\n", c.File, c.Version)
 		for _, n := range c.Need {
 			fmt.Fprintf(w, "  %d of %s: %s\n", n.Need, n.What, strings.Join(n.Missing, ", "))

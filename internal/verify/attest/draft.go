@@ -104,13 +104,7 @@ func (d *Draft) Add(principal string, keys []PublicKey, roles []string) error {
 		d.note("%s has the key %s", principal, key.Print)
 	}
 	for _, role := range roles {
-		list := ensure(ensure(ensure(d.root(), "roles", yaml.MappingNode), role, yaml.MappingNode), "principals", yaml.SequenceNode)
-		if len(list.Content) == 0 {
-			list.Style = yaml.FlowStyle
-		}
-		if add(list, principal) {
-			d.note("%s has the role %s", principal, role)
-		}
+		d.give(principal, role)
 	}
 	return nil
 }
@@ -199,15 +193,18 @@ func (d *Draft) Revoke(target string) ([]string, error) {
 // targets are the keys that a person means: a principal's, one in the file, or
 // any other, by its fingerprint.
 func (d *Draft) targets(target string) ([]string, error) {
-	if p, ok := d.before.Principals[target]; ok {
-		return prints(p), nil
+	// Who was removed before it was signed is still known by the last commit.
+	for _, f := range []verify.TrustFile{d.before, d.committed} {
+		if p, ok := f.Principals[target]; ok {
+			return prints(p), nil
+		}
 	}
 	if strings.HasPrefix(target, "SHA256:") || strings.Trim(strings.ToUpper(strings.ReplaceAll(target, " ", "")), "0123456789ABCDEF") == "" {
 		return []string{strings.ReplaceAll(target, " ", "")}, nil
 	}
 	key, err := ReadPublicKey(target)
 	if err != nil {
-		return nil, fmt.Errorf("revoke %s: it is neither a principal of the trust file, nor a fingerprint, nor a key: %v", target, err)
+		return nil, fmt.Errorf("revoke %s: it is neither a principal of the trust file, nor a fingerprint, nor a key: %v; the key of somebody who was removed already is named by its fingerprint, as under revoked in the trust file", target, err)
 	}
 	return []string{key.Print}, nil
 }

@@ -94,7 +94,7 @@ func (r *Repository) Init(ctx context.Context, o InitOptions) (Changed, error) {
 	out := Changed{File: path, Version: 1, Need: needs(verify.TrustFile{}, f)}
 	out.Done = append(out.Done, fmt.Sprintf("trust begins with commit %s, for %s", introduction.Short(), r.FullRef(o.Ref)), "the files of a node are in "+o.Files)
 	out.Next, err = r.next(o.Options, f, out.Need)
-	out.Next = append([]string{"cp " + filepath.Join(o.Files, hookFile) + " \"$(git rev-parse --git-path hooks)/\"   # everybody, once: commits then say which ref they are for"}, out.Next...)
+	out.Next = append([]string{"cp " + shellWord(filepath.Join(o.Files, hookFile)) + " \"$(" + r.typed("rev-parse", "--path-format=absolute", "--git-path", "hooks") + ")/\"   # everybody, once: commits then say which ref they are for"}, out.Next...)
 	files := []string{signersFile, rootsFile, revokedFile}
 	if o.keyless() {
 		files = append(files, "and Sigstore's "+trustedRootFile)

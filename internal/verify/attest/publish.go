@@ -18,13 +18,8 @@ import (
 	"github.com/edgeagent/edgeagent/internal/verify"
 )
 
-// What the roles are called in a trust file.
 const (
-	roleRoot      = "root"
-	roleDeveloper = "developer"
-)
-
-const (
+	approvalRefs   = statementRefs + "approvals/"
 	sealRefs       = statementRefs + "seals/"
 	revocationRefs = statementRefs + "revocations/"
 )
@@ -49,6 +44,8 @@ type Published struct {
 	Signed []string `json:"signed,omitempty"`
 	Need   int      `json:"need,omitempty"`
 	Push   string   `json:"push"`
+	// Join is what the other roots type, until enough of them have signed.
+	Join []string `json:"join,omitempty"`
 }
 
 // inForce is the trust file at the tip of the ref, the zero value without one.
@@ -138,6 +135,7 @@ func (r *Repository) Seal(ctx context.Context, revision string, o Options) (Publ
 	out.Time = at.UTC().Format(time.RFC3339)
 	err = r.publishBy(&out, o, f, gitops.CommitObject, verify.SealMessage(out.Introduction, id, at), carried,
 		func(principal string) string { return verify.SealRef(id, principal) })
+	out.Join = r.join(out, "edgeagent trust seal "+string(id))
 	return out, err
 }
 
@@ -175,7 +173,20 @@ func (r *Repository) RevokeNow(ctx context.Context, keys []string, o Options) (P
 	}
 	err = r.publishBy(&out, o, f, gitops.BlobObject, verify.RevocationMessage(out.Introduction, out.Sequence, out.Object), carried,
 		func(principal string) string { return verify.RevocationRef(out.Sequence, principal) })
+	var named []string
+	for _, key := range out.Revoked {
+		named = append(named, shellWord(key)) // whoever had the key may be gone from their trust file
+	}
+	out.Join = r.join(out, "edgeagent trust revoke "+strings.Join(named, " ")+" --now")
 	return out, err
+}
+
+// join is what the others type to sign the same, where it takes more of them.
+func (r *Repository) join(p Published, command string) []string {
+	if len(p.Signed) >= p.Need {
+		return nil
+	}
+	return []string{"git fetch " + r.remote() + " '+" + statementRefs + "*:" + statementRefs + "*'", command}
 }
 
 // publishBy publishes what the roots have to sign together, each under a ref of

@@ -28,6 +28,7 @@ const statementRefs = "refs/edgeagent/"
 
 // Repository is a Git repository on this machine.
 type Repository struct {
+	at     string // what was asked for, as a person typed it
 	work   string // of the work tree, "" for a bare repository
 	shared string // .git, of the main work tree where there are several
 	store  *filesystem.Storage
@@ -47,7 +48,7 @@ func Open(path string) (*Repository, error) {
 			return nil, fmt.Errorf("open the repository %s: %v", path, err)
 		}
 		if git != "" {
-			return open(git, work)
+			return open(path, git, work)
 		}
 		if dir == filepath.Dir(dir) {
 			return nil, fmt.Errorf("open the repository %s: there is none, nor above it; go into one, or name it with --repo", path)
@@ -87,7 +88,7 @@ func gitDir(dir string) (git, work string, err error) {
 	return dir, "", nil
 }
 
-func open(git, work string) (*Repository, error) {
+func open(at, git, work string) (*Repository, error) {
 	files, config := osfs.New(git), git
 	if common, err := os.ReadFile(filepath.Join(git, "commondir")); err == nil {
 		shared := strings.TrimSpace(string(common))
@@ -96,7 +97,7 @@ func open(git, work string) (*Repository, error) {
 		}
 		files, config = dotgit.NewRepositoryFilesystem(files, osfs.New(shared)), shared
 	}
-	r := &Repository{work: work, shared: config, store: filesystem.NewStorageWithOptions(files, cache.NewObjectLRU(32*cache.MiByte),
+	r := &Repository{at: at, work: work, shared: config, store: filesystem.NewStorageWithOptions(files, cache.NewObjectLRU(32*cache.MiByte),
 		filesystem.Options{AlternatesFS: osfs.New("/")})}
 	var err error
 	if r.local, err = r.store.Config(); err != nil {

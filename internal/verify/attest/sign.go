@@ -202,11 +202,33 @@ func (r *Repository) introduction(ctx context.Context, o Options, files ...verif
 
 // push is what to type so that others see refs.
 func (r *Repository) push(refs ...string) string {
+	return r.typed("push", r.remote(), strings.Join(refs, " "))
+}
+
+func (r *Repository) remote() string {
 	remote := "origin"
 	if names := r.local.Remotes; len(names) == 1 {
 		for name := range names {
 			remote = name
 		}
 	}
-	return "git push " + remote + " " + strings.Join(refs, " ")
+	return remote
+}
+
+// typed is a git command that works where the person is, who may have named the
+// repository from elsewhere.
+func (r *Repository) typed(words ...string) string {
+	git := "git "
+	if r.at != "." {
+		git += "-C " + shellWord(r.at) + " "
+	}
+	return git + strings.Join(words, " ")
+}
+
+// shellWord is a word as a shell takes it.
+func shellWord(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:@+,") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

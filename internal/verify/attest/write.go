@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,11 @@ func (d *Draft) Write(o Options) (Changed, error) {
 	}
 	out := Changed{File: path, Version: d.before.Version, Done: d.done}
 	if len(d.done) == 0 {
-		return out, nil
+		if d.before.Version > d.committed.Version { // it was said, and is still to be committed
+			out.Need = needs(d.committed, d.before)
+			out.Next, err = d.repo.next(o, d.before, out.Need)
+		}
+		return out, err
 	}
 	// Several changes may go into one commit: one version is enough for it.
 	out.Version = max(d.before.Version, d.committed.Version+1)
@@ -49,6 +54,11 @@ func (d *Draft) Write(o Options) (Changed, error) {
 	if out.Next, err = d.repo.next(o, after, out.Need); d.keyless {
 		out.Next = append(out.Next, "name Sigstore's "+trustedRootFile+" as trust.sigstore.trustedRoot on every node: without it nothing that gitsign signed counts")
 	}
+	for _, role := range slices.Sorted(maps.Keys(after.Roles)) {
+		if _, before := d.before.Roles[role]; !before && idle(after, role) {
+			out.Next = append(out.Next, "name the role "+role+" under refs, protected or heartbeat in "+verify.TrustPath+": until then it lets nobody do anything")
+		}
+	}
 	return out, err
 }
 
@@ -69,6 +79,10 @@ func needs(before, after verify.TrustFile) []verify.Requirement {
 
 func sorted(names []string) []string { return slices.Sorted(slices.Values(names)) }
 
+// pushApprovals brings approvals only: a heartbeat that is older here than at
+// the host would have the host refuse everything.
+const pushApprovals = "'" + approvalRefs + "*:" + approvalRefs + "*'"
+
 // next is what to type to put a trust file in force.
 func (r *Repository) next(o Options, f verify.TrustFile, need []verify.Requirement) ([]string, error) {
 	ref := r.FullRef(o.Ref)
@@ -77,13 +91,17 @@ func (r *Repository) next(o Options, f verify.TrustFile, need []verify.Requireme
 		return nil, err
 	}
 	next := []string{
-		"git add " + verify.TrustPath,
-		fmt.Sprintf("git commit -S -m 'trust: version %d' --trailer '%s'", f.Version, verify.RefTrailer(introduction, ref)),
+		r.typed("add", ":/"+verify.TrustPath), // wherever in the work tree one is
+		r.typed("commit", "-S", "-m", fmt.Sprintf("'trust: version %d'", f.Version), "--trailer", "'"+verify.RefTrailer(introduction, ref)+"'"),
 	}
 	if slices.ContainsFunc(need, func(n verify.Requirement) bool { return n.Need > 1 }) {
-		next = append(next, "edgeagent approve HEAD   # each of the others, on their machines")
+		approve := "edgeagent approve HEAD"
+		if ref != branchRefs+defaultRef {
+			approve += " --ref " + strings.TrimPrefix(ref, branchRefs) // what this clone noted, others did not
+		}
+		next = append(next, approve+"   # each of the others, on their machines, once it is on a branch for review")
 	}
-	return append(next, strings.Replace(r.push("HEAD:"+ref, "'refs/edgeagent/*:refs/edgeagent/*'"), "git push", "git push --atomic", 1)), nil
+	return append(next, r.typed("push", "--atomic", r.remote(), "HEAD:"+ref, pushApprovals)), nil
 }
 
 // replace writes a file under another name first, so that a trust file is never
