@@ -50,6 +50,9 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	fmt.Fprintln(stderr, "error: "+escape(err.Error()))
 	code := exitCode(err, a.started)
 	if code == exitUsage {
+		if !command.HasSubCommands() {
+			fmt.Fprintln(stderr, "usage: "+command.UseLine())
+		}
 		fmt.Fprintf(stderr, "see %s --help\n", command.CommandPath())
 	}
 	return code

@@ -26,7 +26,7 @@ machine: what nodes would say if REVISION were pushed. The node's files are name
 one by one, or taken from its configuration with --config.`,
 		Example: `  edgeagent verify fleet
   edgeagent verify fleet 3f2a1bc
-  edgeagent verify --repo . --allowed-signers node-files/allowed_signers HEAD`,
+  edgeagent verify --repo . --allowed-signers ../node-files/allowed_signers --roots ../node-files/roots --threshold 2`,
 		Args: func(_ *cobra.Command, args []string) error {
 			most := 2
 			if here.repo != "" {

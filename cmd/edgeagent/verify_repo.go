@@ -23,7 +23,6 @@ type verifyHere struct {
 }
 
 func (v *verifyHere) add(cmd *cobra.Command) {
-
 	cmd.Flags().StringVar(&v.repo, "repo", "", "decide here, about the Git repository in this directory (local)")
 	cmd.Flags().StringVar(&v.config, "config", "", "with --repo: trust as this node's file says")
 	cmd.Flags().StringVar(&v.source, "source", "", "with --config: the source (default the only one)")
@@ -48,6 +47,9 @@ func (v *verifyHere) decide(ctx context.Context, a *app, revision string) ([]git
 	cfg, ref := v.trust, v.ref
 	if (cfg.Roots == "") != (cfg.RootThreshold == 0) {
 		return nil, usageError("--roots and --threshold belong together")
+	}
+	if v.config == "" && v.trust.AllowedSigners == "" && v.trust.OpenPGPKeys == "" {
+		return nil, usageError("--repo has to know whom nodes believe: name a node's file with --config, or, of the files that trust init wrote for nodes, --allowed-signers FILE --roots FILE --threshold N")
 	}
 	if v.config != "" {
 		var named string
@@ -87,7 +89,27 @@ func (v *verifyHere) decide(ctx context.Context, a *app, revision string) ([]git
 	if _, err := node.Verify(ctx, c, accepted); err != nil && trusted(decisions) {
 		return nil, err
 	}
+	if trusted(decisions) {
+		unrendered(ctx, a, cfg, repo, c)
+	}
 	return decisions, nil
+}
+
+// unrendered says what nodes may ask besides, of what they render: a commit that
+// is good here is not to be taken for one that they let through. It is advice,
+// and left out where it cannot be given.
+func unrendered(ctx context.Context, a *app, cfg verify.Config, repo *attest.Repository, c gitops.Commit) {
+	_, asked, err := verify.Require(ctx, cfg, repo, c)
+	var what []string
+	for _, r := range asked {
+		if r.Rendered && !r.Met() {
+			what = append(what, r.What)
+		}
+	}
+	if err == nil && len(what) > 0 {
+		fmt.Fprintf(a.stderr, "note: what is rendered is judged by nodes, not here: %s takes approvals; edgeagent approve %s --dry-run says whose\n",
+			escape(strings.Join(what, ", or ")), c.Revision.Hash().Short())
+	}
 }
 
 func trusted(decisions []gitops.Decision) bool {
