@@ -64,6 +64,10 @@ func (v *verifyHere) decide(ctx context.Context, a *app, revision string) ([]git
 	if cfg.Introduction == "" {
 		cfg.Introduction = repo.Introduction()
 	}
+	// Not from the trust file: what is judged is not to say where trust begins.
+	if cfg.Introduction == "" {
+		return nil, usageError("which commit trust begins with is not known: name the nodes' trust.introduction with --introduction, or once for this clone with git config edgeagent.introduction")
+	}
 	if id, err := repo.Resolve(cfg.Introduction); err == nil && cfg.Introduction != verify.FirstSeen {
 		cfg.Introduction = string(id)
 	}
