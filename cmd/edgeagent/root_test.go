@@ -38,6 +38,8 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 			found, _, err := root.Find(words[1:])
 			if err != nil || found == root {
 				t.Errorf("%s: example %q does not exist: %v", cmd.CommandPath(), line, err)
+			} else if err := typed(t, strings.TrimSpace(line)); err != nil {
+				t.Errorf("%s: example %q: %v", cmd.CommandPath(), line, err)
 			}
 		}
 		for _, sub := range cmd.Commands() {
