@@ -42,7 +42,7 @@ func typed(t *testing.T, line string) error {
 var (
 	continued = regexp.MustCompile(`\\\n\s*`)
 	indented  = regexp.MustCompile(`(?m)^    (edgeagent [^\n]*)`)
-	ended     = regexp.MustCompile(` (…|#|\|).*$`)
+	ended     = regexp.MustCompile(` (…|#|\||>).*$`)
 )
 
 // Whoever pastes a command from a page gets what the page says, not the usage.
