@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -10,41 +11,61 @@ import (
 )
 
 // blames names the step that made of an object what may not run, for a head that
-// still does: the one that has to be approved, or taken back.
+// still does: the one whose approval lets that run. Where there is none, an old
+// line has it, and whoever approves the merge compares it with that line only: it
+// has to be taken back.
 func (w *way) blames(ctx context.Context, ref gitops.ObjectRef, a asks, states []state) error {
-	var passed []int // from the head on
+	passed, err := w.passed(ctx, ref, states)
+	if err != nil {
+		return err
+	}
+	merge := passed[len(passed)-1]
+	for _, i := range slices.Backward(passed) {
+		if len(w.steps[i].from) > 1 && len(w.steps[merge].from) < 2 {
+			merge = i
+		}
+		g, closed := a.closed[i]
+		if !closed {
+			continue
+		}
+		if helps, err := w.helps(ctx, ref, i, states); err != nil || helps {
+			return cmp.Or(err, w.refuses(i, g, ref))
+		}
+	}
+	id := w.steps[merge].id
+	return blame(refusal(gitops.NotApproved, "take it back by a commit, or have the roots vouch for what is there with edgeagent trust seal "+w.x.head().Short(),
+		"commit %s undoes what was approved of %s on a line that it merges: it is compared with its first parent only", id.Short(), ref), id)
+}
+
+// passed are the steps by which the head has it, from the head down.
+func (w *way) passed(ctx context.Context, ref gitops.ObjectRef, states []state) (passed []int, err error) {
 	for i := len(w.steps) - 1; ; {
 		line, at, err := w.turn(ctx, ref, i, states)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		i = line[at]
 		passed = append(passed, line[:at+1]...)
-		below, err := w.below(ctx, ref, i, a, states)
-		if err != nil {
-			return err
+		if i, err = w.below(ctx, ref, line[at], states); err != nil || i == line[at] {
+			return passed, err
 		}
-		if below != i {
-			i = below
-			continue
-		}
-		undoes, err := w.undoes(ctx, ref, line[:at+1], states)
-		if err != nil {
-			return err
-		}
-		if _, closed := a.closed[i]; undoes == i && (closed || len(w.steps[i].from) < 2) {
-			// What is approved on a line of its own, on something else than what may
-			// run, comes in by a merge: that is to be approved.
-			for _, i := range slices.Backward(passed) {
-				if g, closed := a.closed[i]; closed {
-					return w.refuses(i, g, ref)
-				}
-			}
-		}
-		id := w.steps[undoes].id
-		return blame(refusal(gitops.NotApproved, "take it back by a commit",
-			"commit %s undoes what was approved of %s on a line that it merges: it is compared with its first parent only", id.Short(), ref), id)
 	}
+}
+
+// helps reports whether what a step makes may not run, and may once the step is
+// approved.
+func (w *way) helps(ctx context.Context, ref gitops.ObjectRef, i int, states []state) (bool, error) {
+	if allowed, err := w.same(ctx, ref, states[i].runs, i); err != nil || allowed {
+		return false, err
+	}
+	joined, err := w.joined(ctx, ref, w.steps[i].from, states)
+	if err != nil {
+		return false, err
+	}
+	approved, err := w.approved(ctx, ref, i, joined, states)
+	if err != nil {
+		return false, err
+	}
+	return w.same(ctx, ref, approved.runs, i)
 }
 
 // turn follows first parents down from a step, as long as the same may run: to
@@ -77,10 +98,10 @@ func (w *way) turn(ctx context.Context, ref gitops.ObjectRef, head int, states [
 }
 
 // below is the parent from which a step has it: a merge takes over what another
-// line made, and what was approved may rest on what was not.
-func (w *way) below(ctx context.Context, ref gitops.ObjectRef, i int, a asks, states []state) (int, error) {
-	_, closed := a.closed[i]
-	for _, from := range w.steps[i].from {
+// line made; what is approved is compared with the first parent, which comes
+// before it; and whatever a conflict hides is no newer than it.
+func (w *way) below(ctx context.Context, ref gitops.ObjectRef, i int, states []state) (int, error) {
+	for n, from := range w.steps[i].from {
 		if w.steps[from].old {
 			continue
 		}
@@ -92,35 +113,11 @@ func (w *way) below(ctx context.Context, ref gitops.ObjectRef, i int, a asks, st
 		if err != nil {
 			return 0, err
 		}
-		if !allowed && (taken || !closed) {
+		if !allowed && (taken || n == 0 || states[from].runs == conflict) {
 			return from, nil
 		}
 	}
 	return i, nil
-}
-
-// undoes is the merge that brought what may run into a line and did not take it
-// over, where the last of the line made nothing new; else the last of the line.
-func (w *way) undoes(ctx context.Context, ref gitops.ObjectRef, line []int, states []state) (int, error) {
-	last := line[len(line)-1]
-	from := w.steps[last].from
-	if len(from) == 0 || !w.steps[from[0]].old {
-		return last, nil
-	}
-	if same, err := w.same(ctx, ref, from[0], last); err != nil || !same {
-		return last, err
-	}
-	for n := len(line) - 1; n >= 0; n-- {
-		for _, other := range w.steps[line[n]].from {
-			if w.steps[other].old || n+1 < len(line) && other == line[n+1] {
-				continue
-			}
-			if allowed, err := w.same(ctx, ref, states[other].runs, other); err != nil || allowed {
-				return line[n], err
-			}
-		}
-	}
-	return last, nil
 }
 
 func (w *way) refuses(i int, g guard, ref gitops.ObjectRef) error {

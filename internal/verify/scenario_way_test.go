@@ -32,11 +32,12 @@ type course struct {
 	*inband
 	ids      []gitops.Hash
 	wants    map[gitops.Hash]string
+	parents  map[gitops.Hash][]gitops.Hash
 	rendered int
 }
 
 func newCourse(w *inband, commits ...made) *course {
-	c := &course{inband: w, ids: []gitops.Hash{w.root}, wants: map[gitops.Hash]string{w.root: ""}}
+	c := &course{inband: w, ids: []gitops.Hash{w.root}, wants: map[gitops.Hash]string{w.root: ""}, parents: map[gitops.Hash][]gitops.Hash{}}
 	for _, m := range commits {
 		c.add(m, c.head())
 	}
@@ -50,7 +51,7 @@ func (c *course) add(m made, parents ...gitops.Hash) gitops.Hash {
 	for _, name := range m.approved {
 		c.approve(name, id, parents[0])
 	}
-	c.ids, c.wants[id] = append(c.ids, id), m.want
+	c.ids, c.wants[id], c.parents[id] = append(c.ids, id), m.want, parents
 	return id
 }
 
@@ -128,6 +129,7 @@ func TestApprovalsAreForOneCommit(t *testing.T) {
 		"approval on top of an unapproved change":              {[]made{{"dan", "evil", nil}, {"dan", "evil", root}}, 1},
 		"approved change of what nobody approved":              {[]made{{"dan", "evil", nil}, {"dan", "evil, and more", root}}, 1},
 		"unapproved change far below":                          {[]made{{"dan", "", nil}, {"dan", "evil", nil}, {"dan", "evil", nil}, {"alice", "evil", nil}, {"dan", "evil", root}}, 2},
+		"two unapproved changes, one on the other":             {[]made{{"dan", "evil", nil}, {"erin", "more evil", nil}, {"dan", "most evil", nil}}, 1},
 		"approved later than what is on top of it":             {[]made{{"dan", "new", root}, {"dan", "new", nil}, {"dan", "new", nil}}, 0},
 		"approved change among others of a root":               {[]made{{"alice", "", nil}, {"alice", "new", nil}, {"alice", "newer", nil}}, 0},
 		"unapproved change that was taken back":                {[]made{{"dan", "evil", nil}, {"dan", "", nil}, {"dan", "new", root}}, 0},

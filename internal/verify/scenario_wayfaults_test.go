@@ -121,8 +121,7 @@ func TestReleaseWithReadsThatFail(t *testing.T) {
 	slow := liar.add(made{"dan", "", nil}, liar.ids[2])
 	liar.clock = honest
 	runs := liar.add(made{"dan", "", nil}, slow)
-	lie := liar.add(made{"dan", "evil", nil}, liar.ids[1])
-	liar.add(made{"dan", "evil", nil}, runs, lie)
+	lie := liar.add(made{"dan", "evil", nil}, runs, liar.add(made{"dan", "evil", nil}, liar.ids[1]))
 	label := c.plan(1)
 	label.Runs = verify.Content{}
 	for name, s := range map[string]struct {

@@ -358,10 +358,11 @@ func TestMergesOnTheWay(t *testing.T) {
 		anew := c.commitOf(c.keys["dan"].sign, c.base.with(files{"x": "anew\n"}), "")
 		c.wants[anew] = "evil"
 		merge := c.add(made{"dan", "evil", nil}, anew, c.ids[1])
-		for _, blamed := range []gitops.Hash{anew, merge} {
+		for range 2 {
 			for _, since := range []int{1, -1} {
-				if got := c.refused(c.release(c.plan(since), nil)); got != blamed {
-					t.Errorf("since %d: blamed %s, want %s", since, got, blamed)
+				err := c.release(c.plan(since), nil)
+				if got := c.refused(err); got != merge || !strings.Contains(err.Error(), "take it back") {
+					t.Errorf("since %d: blamed %s, want %s: %v", since, got, merge, err)
 				}
 			}
 			c.approve("alice", anew, "") // of a line that compares with nothing

@@ -187,17 +187,22 @@ func (w *way) follow(ctx context.Context, ref gitops.ObjectRef, a asks) error {
 	return w.blames(ctx, ref, a, states)
 }
 
-// after is what may run once a step was taken: what the step made, if enough
-// stand for it, and its first parent, with which they compared it, made what may
-// run there. In a merge that keeps what its first parent made they saw no
-// difference: it does not undo what was approved on another line since.
+// after is what may run once a step was taken.
 func (w *way) after(ctx context.Context, ref gitops.ObjectRef, i int, a asks, states []state) (state, error) {
-	from := w.steps[i].from
-	joined, err := w.joined(ctx, ref, from, states)
-	if err != nil {
+	joined, err := w.joined(ctx, ref, w.steps[i].from, states)
+	if _, shut := a.closed[i]; shut || err != nil {
 		return joined, err
 	}
-	if _, shut := a.closed[i]; shut || len(from) == 0 {
+	return w.approved(ctx, ref, i, joined, states)
+}
+
+// approved is what may run after a step for which enough stand: what the step made,
+// if its first parent, with which they compared it, made what may run there. In a
+// merge that keeps what its first parent made they saw no difference: it does not
+// undo what was approved on another line since.
+func (w *way) approved(ctx context.Context, ref gitops.ObjectRef, i int, joined state, states []state) (state, error) {
+	from := w.steps[i].from
+	if len(from) == 0 {
 		return joined, nil
 	}
 	if same, err := w.same(ctx, ref, states[from[0]].runs, from[0]); !same {
