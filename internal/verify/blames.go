@@ -3,7 +3,6 @@
 package verify
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -28,8 +27,12 @@ func (w *way) blames(ctx context.Context, ref gitops.ObjectRef, a asks, states [
 		if !closed {
 			continue
 		}
-		if helps, err := w.helps(ctx, ref, i, states); err != nil || helps {
-			return cmp.Or(err, w.refuses(i, g, ref))
+		helps, err := w.helps(ctx, ref, i, states)
+		if err != nil {
+			return err
+		}
+		if helps {
+			return w.refuses(ctx, i, g, ref)
 		}
 	}
 	id := w.steps[merge].id
@@ -120,8 +123,12 @@ func (w *way) below(ctx context.Context, ref gitops.ObjectRef, i int, states []s
 	return i, nil
 }
 
-func (w *way) refuses(i int, g guard, ref gitops.ObjectRef) error {
-	if made, known := w.contents[w.steps[i].raw.tree]; known && made == nil {
+func (w *way) refuses(ctx context.Context, i int, g guard, ref gitops.ObjectRef) error {
+	made, err := w.content(ctx, i)
+	switch {
+	case err != nil:
+		return err
+	case made == nil:
 		return g.refuses(w.steps[i].id, "does not render, so that nobody can tell what it does to "+ref.String())
 	}
 	return g.refuses(w.steps[i].id, "changes "+ref.String())

@@ -68,6 +68,9 @@ func TestReleaseWithoutProtections(t *testing.T) {
 	if got, err := v.Verify(t.Context(), odd, head); err != nil || got.TrustVersion() != 0 {
 		t.Errorf("mode none reads no trust file: %v", err)
 	}
+	if err := makes(t, v, head, odd.Revision.Hash(), true, role); err != nil {
+		t.Errorf("mode none reads no trust file: %v", err)
+	}
 }
 
 // A revocation that cannot be read may be of the key that approved.

@@ -214,6 +214,10 @@ func TestMergesOnTheWay(t *testing.T) {
 		if err := c.release(p, nil); err != nil {
 			t.Error(err)
 		}
+		p.Revision = onMain(c.add(made{"dan", "evil", nil}, merge)).Revision
+		if got := c.refused(c.release(p, nil)); got != c.head() {
+			t.Errorf("and unapproved: blamed %s, want %s", got, c.head())
+		}
 	})
 	t.Run("pulled", func(t *testing.T) {
 		c := newCourse(newInband(t), made{"dan", "", nil}, made{"alice", "new", nil})
