@@ -96,7 +96,24 @@ func (c controller) Verify(ctx context.Context, source, revision string) ([]gito
 	if err != nil {
 		return nil, err
 	}
-	return a.Verify(ctx, source, revision)
+	decisions, err := a.Verify(ctx, source, revision)
+	for _, st := range a.Status().Sources {
+		if st.Name == source {
+			withRefusal(decisions, st)
+		}
+	}
+	return decisions, err
+}
+
+// withRefusal adds why the newest head is refused where no signature is to blame:
+// kinds and namespaces are judged on what is rendered, which comes later.
+func withRefusal(decisions []gitops.Decision, st gitops.SourceStatus) {
+	r := st.Refused
+	if r == nil || len(decisions) == 0 || !trusted(decisions) || decisions[0].Commit != r.Revision.Hash() || st.Condition(gitops.ConditionVerified).Status != "False" {
+		return
+	}
+	at := max(0, slices.IndexFunc(decisions, func(d gitops.Decision) bool { return d.Commit == r.Commit }))
+	decisions[at].Trusted, decisions[at].Reason, decisions[at].Message = false, r.Reason, r.Message
 }
 
 func (c controller) Sync(ctx context.Context, source string, r localapi.SyncRequest) (localapi.Ticket, error) {
